@@ -1,0 +1,124 @@
+"""`Columns`: the payload of a contribution, from evidence to bytes and back.
+
+Cells that the agreed table already has are named by their id in it (ids never change, cells are only appended), others
+by state hash and action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from qorum.core import wire
+from qorum.core.messages import Record
+from qorum.errors import ProtocolError
+from qorum.merge.fixed import VALUE_LIMIT, Ints
+
+MAX_RANGES = 8
+ROW_BYTES = 40  # generous bound of one unpacked row
+MAX_ROWS = 1 << 16
+
+
+class _Packed(Record, frozen=True):
+    known: bytes
+    states: bytes
+    actions: bytes
+    value: bytes
+    visits: bytes
+    spread: bytes
+    affirmed: tuple[tuple[int, int], ...]
+    accused: bytes
+
+
+_decoder = msgspec.msgpack.Decoder(_Packed)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows of register writes: first those of known cells, then those of new ones."""
+
+    known: Ints
+    """int64[a], ids ascending and unique."""
+    states: NDArray[np.uint64]
+    """uint64[b], with `actions`: the new cells, ascending and unique."""
+    actions: NDArray[np.uint8]
+    value: Ints
+    """int64[a + b], units of 2^-20, |value| <= 2^40."""
+    visits: Ints
+    """int64[a + b], 0 erases."""
+    spread: Ints
+    affirmed: tuple[tuple[int, int], ...] = ()
+    accused: bytes | None = None
+    """Bit mask of the members the author has caught, little endian; None where it has not changed."""
+
+    def pack(self) -> bytes:
+        """Compressed bytes for `Contribution.payload`."""
+        packed = _Packed(
+            known=wire.planes(np.diff(self.known, prepend=0).astype(np.uint32)),
+            states=wire.planes(self.states),
+            actions=self.actions.tobytes(),
+            value=wire.planes(self.value),
+            visits=wire.planes(self.visits.astype(np.uint16)),
+            spread=wire.planes(self.spread),
+            affirmed=self.affirmed,
+            accused=b"" if self.accused is None else b"\x01" + self.accused,
+        )
+        return wire.pack(wire.encode(packed))
+
+    @classmethod
+    def unpack(cls, payload: bytes, n_actions: int, n_members: int) -> Columns:
+        """Columns from the network, every bound checked. Raises `ProtocolError`."""
+        if not payload:
+            return EMPTY
+        try:
+            packed = _decoder.decode(wire.unpack(payload, MAX_ROWS * ROW_BYTES))
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ProtocolError(f"payload is not columns: {error}") from error
+        columns = cls(
+            known=np.cumsum(wire.from_planes(packed.known, "<u4", "known").astype(np.int64)),
+            states=wire.from_planes(packed.states, "<u8", "states"),
+            actions=np.frombuffer(packed.actions, dtype=np.uint8),
+            value=wire.from_planes(packed.value, "<i8", "value"),
+            visits=wire.from_planes(packed.visits, "<u2", "visits").astype(np.int64),
+            spread=wire.from_planes(packed.spread, "<i8", "spread"),
+            affirmed=packed.affirmed,
+            accused=packed.accused[1:] if packed.accused else None,
+        )
+        columns._check(n_actions, n_members)
+        return columns
+
+    def _check(self, n_actions: int, n_members: int) -> None:
+        rows = len(self.known) + len(self.states)
+        _demand(len(self.actions) == len(self.states), "new cells with as many actions as states")
+        _demand(all(len(c) == rows for c in (self.value, self.visits, self.spread)), "columns of one length")
+        _demand(rows <= MAX_ROWS, f"at most {MAX_ROWS} rows")
+        _demand(bool((np.diff(self.known) > 0).all()), "known cells ascending and unique")
+        _demand(bool((self.actions < n_actions).all()), f"actions below {n_actions}")
+        _demand(_ascending(self.states, self.actions), "new cells ascending and unique")
+        _demand(
+            bool((np.abs(self.value + (self.value == -(1 << 63))) <= VALUE_LIMIT).all()),
+            "values within ±2^20",
+        )
+        _demand(
+            bool(((self.spread >= 0) & (self.spread <= 2 * VALUE_LIMIT)).all()), "spreads within 0 .. 2^21"
+        )
+        in_order = all(0 <= low < high < 2**31 for low, high in self.affirmed)
+        _demand(len(self.affirmed) <= MAX_RANGES and in_order, f"at most {MAX_RANGES} rising affirmed ranges")
+        _demand(self.accused is None or len(self.accused) == -(-n_members // 8), "a mask of one bit a member")
+
+
+def _ascending(states: NDArray[np.uint64], actions: NDArray[np.uint8]) -> bool:
+    same = states[1:] == states[:-1]
+    return bool(((states[1:] > states[:-1]) | (same & (actions[1:] > actions[:-1]))).all())
+
+
+def _demand(holds: bool, what: str) -> None:
+    if not holds:
+        raise ProtocolError(f"payload breaks the form: expected {what}")
+
+
+_no = np.zeros(0, dtype=np.int64)
+EMPTY = Columns(_no, _no.astype(np.uint64), _no.astype(np.uint8), _no, _no, _no)

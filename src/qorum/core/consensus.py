@@ -1,0 +1,416 @@
+"""The agreed round: Tendermint's Algorithm 1 (Buchman, Kwon, Milosevic, arXiv 1807.04938) with merge rounds as heights.
+
+Names differ from the paper: its height is our round, its round our term, prevote and precommit are first and second vote,
+lockedValue and validValue are lock and best. Each rule cites the paper's line. `Consensus` decides on hashes; whether a
+value is valid, and what a fresh one is, it asks its `Judge`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import Enum, IntEnum
+from typing import Protocol
+
+import msgspec
+
+from qorum.core import wire
+from qorum.core.effects import Effect, Persist, SetTimer, Sign, Timer
+from qorum.core.genesis import Genesis
+from qorum.core.messages import NIL, NO_TERM, Commit, Kind, Proposal, Votes
+from qorum.core.votes import FIRST, SECOND, TERMS_AHEAD, Tally
+
+EPOCH = 0
+VALUES_KEPT = 64
+
+
+class Verdict(Enum):
+    """What a judge says of a value."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    UNKNOWN = "payload not yet held"
+
+
+class Judge(Protocol):
+    """The application side of consensus."""
+
+    def fresh_value(self) -> bytes | None:
+        """A new value for the current round, or None while fewer than a quorum have advanced."""
+
+    def judge(self, value: bytes) -> Verdict:
+        """Whether a value may be voted for in the current round."""
+
+    def want(self, value_hash: bytes) -> None:
+        """Fetch the body of a value that was voted for."""
+
+    def decide(self, value: bytes, certificate: Votes) -> None:
+        """The current round is over."""
+
+
+class Step(IntEnum):
+    """How far this member is in its term; never goes back within one."""
+
+    PROPOSE = 0
+    FIRST_VOTE = 1
+    SECOND_VOTE = 2
+
+
+class Role(Enum):
+    """The founding record's states of a member."""
+
+    FOLLOWER = "follower"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+class Lock(msgspec.Struct, frozen=True, array_like=True):
+    """The value a member is bound to, and the term that bound it."""
+
+    value: bytes
+    term: int
+
+
+class Signed(msgspec.Struct, frozen=True, array_like=True):
+    """The last message signed of a kind: after a restart the same bytes are sent again, never others."""
+
+    kind: int
+    round: int
+    term: int
+    body: bytes
+
+
+class Durable(msgspec.Struct, array_like=True):
+    """What must survive a crash before anything it implies is sent."""
+
+    round: int
+    term: int
+    step: int
+    lock: Lock | None = None
+    best: Votes | None = None
+    """Newest first certificate of this round."""
+    best_value: bytes = b""
+    """Body of the value that `best` certifies, once held."""
+    signed: dict[int, Signed] = {}
+    commit: Commit | None = None
+    """Proof of the round before."""
+
+
+_durable = msgspec.msgpack.Decoder(Durable)
+
+
+class Consensus:
+    """One member's part in agreeing on rounds. Call a method per event; collect `effects` afterwards."""
+
+    def __init__(self, genesis: Genesis, me: int, judge: Judge, record: bytes | None = None) -> None:
+        self._genesis = genesis
+        self._config = genesis.config
+        self._me = me
+        self._judge = judge
+        self._q = genesis.quorum.size
+        self.effects: list[Effect] = []
+        self.durable = _durable.decode(record) if record else Durable(round=1, term=0, step=Step.PROPOSE)
+        self._reset_round()
+
+    def _reset_round(self) -> None:
+        self.tally = Tally(self.round, self._genesis.members, self._q)
+        self.proposals: dict[int, Proposal] = {}
+        self.values: dict[bytes, bytes] = {}
+        """Bodies by hash: those of proposals, and those fetched because a quorum voted for them."""
+        self.decided = False
+        self._window_closed = False
+        self._timed: set[tuple[Timer, int]] = set()
+        self._gathered = NO_TERM
+        if self.durable.best_value:
+            self.values[_hash(self.durable.best_value)] = self.durable.best_value
+
+    # --- where this member is ---
+
+    @property
+    def round(self) -> int:
+        """k: the round being agreed on."""
+        return self.durable.round
+
+    @property
+    def term(self) -> int:
+        """t: the attempt inside the round; never goes back."""
+        return self.durable.term
+
+    @property
+    def role(self) -> Role:
+        """This member's part in the current term."""
+        if self._genesis.leader(self.round, self.term) != self._me:
+            return Role.FOLLOWER
+        return Role.LEADER if self._may_lead() else Role.CANDIDATE
+
+    # --- events ---
+
+    def resume(self) -> None:
+        """Take up where the durable record stands: the same timers, the same signed bytes."""
+        for signed in self.durable.signed.values():
+            if signed.kind == Kind.CONTRIBUTION or signed.round == self.round:
+                self._ask_signature(signed)
+        if self.term > 0:
+            self._start_timer(Timer.PROPOSE)
+        self.advance()
+
+    def close_window(self) -> None:
+        """The collection window of this round has closed in this member's own view."""
+        if not self._window_closed:
+            self._window_closed = True
+            if self.term == 0 and self.durable.step == Step.PROPOSE:
+                self._start_timer(Timer.PROPOSE)
+            self.advance()
+
+    def on_proposal(self, proposal: Proposal) -> bool:
+        """A verified proposal of this round by its term's leader. Returns whether it is news."""
+        if proposal.term in self.proposals or not self.term - 1 <= proposal.term <= self.term + TERMS_AHEAD:
+            return False
+        self.proposals[proposal.term] = proposal
+        self.on_value(proposal.value)
+        leader = self._genesis.leader(self.round, proposal.term)
+        self.tally.highest[leader] = max(self.tally.highest[leader], proposal.term)
+        if proposal.cited is not None:
+            self.tally.add(proposal.cited, self.term)
+        self.advance()
+        return True
+
+    def on_value(self, value: bytes) -> None:
+        """The body of a value, proposed or asked for."""
+        if len(self.values) < VALUES_KEPT:
+            self.values[_hash(value)] = value
+
+    def on_votes(self, votes: Votes) -> tuple[int, list[int]]:
+        """Verified votes of this round. Returns the mask of those that were new, and who voted twice."""
+        fresh, twice = self.tally.add(votes, self.term)
+        if fresh or votes.term > self.term:
+            self.advance()
+        return fresh, twice
+
+    def on_timer(self, timer: SetTimer) -> None:
+        """A timer fired; it counts only if what it waited for is still outstanding."""
+        if self.decided or (timer.round, timer.term) != (self.round, self.term):
+            return
+        step = self.durable.step
+        if timer.name is Timer.PROPOSE and step == Step.PROPOSE:
+            self._vote(FIRST, NIL)  # l. 57
+        elif timer.name is Timer.FIRST and step == Step.FIRST_VOTE:
+            self._vote_second_nil()  # l. 61
+        elif timer.name is Timer.SECOND:
+            self._enter(self.term + 1)  # l. 65
+        elif timer.name is Timer.GATHER:
+            self._gathered = self.term
+        self.advance()
+
+    def enter_round(self, round: int, commit: Commit) -> None:
+        """The round before is applied, proven by `commit`: start `round` at term 0, free of lock and best (l. 49-54)."""
+        self.durable = Durable(
+            round=round, term=0, step=Step.PROPOSE, signed=self.durable.signed, commit=commit
+        )
+        self._persist()
+        self._reset_round()
+
+    # --- rules; each returns whether it changed anything ---
+
+    def advance(self) -> None:
+        """Apply the rules until none fires."""
+        rules = (
+            self._decide, self._note_best, self._skip, self._propose,
+            self._vote_on_proposal, self._lock_and_vote, self._vote_nil, self._start_vote_timers,
+        )  # fmt: skip
+        while not self.decided and any(rule() for rule in rules):
+            pass
+
+    def _decide(self) -> bool:
+        """l. 49: a quorum of second votes for one value, in any term of the round."""
+        certificate = self.tally.decided()
+        if certificate is None:
+            return False
+        value = self._body_of(certificate.value)
+        if value is not None:
+            self.decided = True
+            self._judge.decide(value, certificate)
+        return value is not None
+
+    def _note_best(self) -> bool:
+        """l. 42: any first certificate newer than the best one, at any step."""
+        newest = self.durable.best.term if self.durable.best else NO_TERM
+        certificate = self.tally.newest_first(newest)
+        if certificate is None:
+            return False
+        self.durable.best = certificate
+        self.durable.best_value = self._body_of(certificate.value) or b""
+        self._persist()
+        return True
+
+    def _skip(self) -> bool:
+        """l. 55: f + 1 members are in a later term, so an honest one is. Liars alone cannot move terms."""
+        furthest = self.tally.terms_above(self._genesis.quorum.tolerated + 1)
+        if furthest <= self.term:
+            return False
+        self._enter(furthest)
+        return True
+
+    def _propose(self) -> bool:
+        """l. 14-19: once per term, the best certified value if there is one, else a fresh one."""
+        last = self.durable.signed.get(Kind.PROPOSAL)
+        done = last is not None and (last.round, last.term) == (self.round, self.term)
+        if done or self.durable.step != Step.PROPOSE or not self._leads() or not self._may_lead():
+            return False
+        best = self.durable.best
+        value = self._body_of(best.value) if best else self._judge.fresh_value()
+        if value is None:
+            return False
+        self._sign(Kind.PROPOSAL, wire.encode(Proposal(self.round, self.term, value, best, bytes(64))))
+        return True
+
+    def _leads(self) -> bool:
+        return self._genesis.leader(self.round, self.term) == self._me
+
+    def _may_lead(self) -> bool:
+        """At term 0: the window has closed. Later: elected by a quorum of second votes of the term before, and the
+        highest certificate those cite is held, or one gossip delay has passed in vain."""
+        if self.term == 0:
+            return self._window_closed
+        if not self.tally.has_quorum(self.term - 1, SECOND):
+            return False
+        newest = self.durable.best.term if self.durable.best else NO_TERM
+        if self.tally.cited(self.term - 1) <= newest or self._gathered == self.term:
+            return True
+        self._start_timer(Timer.GATHER)
+        return False
+
+    def _vote_on_proposal(self) -> bool:
+        """l. 22 and 28: the first vote of the term."""
+        proposal = self.proposals.get(self.term)
+        if proposal is None or self.durable.step != Step.PROPOSE:
+            return False
+        verdict = self._judge.judge(proposal.value)
+        if verdict is Verdict.UNKNOWN:
+            return False
+        value = _hash(proposal.value)
+        self._vote(
+            FIRST, value if verdict is Verdict.VALID and self._lock_allows(value, proposal.cited) else NIL
+        )
+        return True
+
+    def _lock_allows(self, value: bytes, cited: Votes | None) -> bool:
+        lock = self.durable.lock
+        if lock is None or lock.value == value:
+            return True
+        return cited is not None and cited.value == value and lock.term <= cited.term < self.term
+
+    def _lock_and_vote(self) -> bool:
+        """l. 36: a quorum of first votes of the current term locks, and is voted for.
+
+        A member that has not cast its own first vote yet may skip it: the quorum stands without it.
+        """
+        if self.durable.step == Step.SECOND_VOTE:
+            return False
+        certificate = self.tally.certificate(self.term, FIRST)
+        if certificate is None:
+            return False
+        self.durable.lock = Lock(certificate.value, self.term)
+        self._vote(SECOND, certificate.value)
+        return True
+
+    def _vote_nil(self) -> bool:
+        """l. 44: a quorum of first votes for nil."""
+        if self.durable.step != Step.FIRST_VOTE or not self.tally.nil_quorum(self.term):
+            return False
+        self._vote_second_nil()
+        return True
+
+    def _start_vote_timers(self) -> bool:
+        """l. 34 and 47: a quorum voted, but not for one thing; wait a little for the rest."""
+        if self.durable.step == Step.FIRST_VOTE and self.tally.has_quorum(self.term, FIRST):
+            self._start_timer(Timer.FIRST)
+        if self.tally.has_quorum(self.term, SECOND):
+            self._start_timer(Timer.SECOND)
+        return False
+
+    # --- what rules do ---
+
+    def _enter(self, term: int) -> None:
+        """l. 11: start a term; the lock stays."""
+        self.durable.term = term
+        self.durable.step = Step.PROPOSE
+        self._persist()
+        self.proposals = {t: p for t, p in self.proposals.items() if t >= term - 1}
+        self._start_timer(Timer.PROPOSE)
+
+    def _vote_second_nil(self) -> None:
+        self._vote(SECOND, NIL, self.durable.best.term if self.durable.best else NO_TERM)
+
+    def _vote(self, step: int, value: bytes, cited: int = NO_TERM) -> None:
+        self.durable.step = Step.FIRST_VOTE if step == FIRST else Step.SECOND_VOTE
+        voter = (1 << self._me).to_bytes(-(-self._genesis.members // 8), "little")
+        unsigned = Votes(step, self.round, self.term, value, cited, voter, bytes(64))
+        self._sign(Kind.FIRST_VOTE if step == FIRST else Kind.SECOND_VOTE, wire.encode(unsigned))
+
+    def _sign(self, kind: Kind, body: bytes) -> None:
+        self.sign(Signed(kind, self.round, self.term, body))
+
+    def sign(self, signed: Signed) -> None:
+        """Record first what is to be signed, then ask for the signature: no crash can make this member sign two."""
+        self.durable.signed = {**self.durable.signed, signed.kind: signed}
+        self._persist()
+        self._ask_signature(signed)
+
+    def _ask_signature(self, signed: Signed) -> None:
+        data = signed_data(self._genesis.federation, signed)
+        self.effects.append(Sign(Kind(signed.kind), signed.round, signed.term, signed.body, data))
+
+    def _persist(self) -> None:
+        self.effects.append(Persist(wire.encode(self.durable)))
+
+    def _start_timer(self, name: Timer) -> None:
+        """Once per term. Delays grow with the term, so that some term is longer than the network is slow."""
+        if (name, self.term) in self._timed:
+            return
+        self._timed.add((name, self.term))
+        base = {
+            Timer.PROPOSE: self._config.propose_timeout_ms,
+            Timer.GATHER: 2 * self._config.gossip_tick_ms,
+        }.get(name, self._config.vote_timeout_ms)
+        grown = min(base + self.term * self._config.timeout_step_ms, self._config.timeout_cap_ms)
+        self.effects.append(SetTimer(name, grown / 1000, self.round, self.term))
+
+    def _body_of(self, value_hash: bytes) -> bytes | None:
+        value = self.values.get(value_hash)
+        if value is None:
+            self._judge.want(value_hash)
+        return value
+
+
+def signed_data(federation: bytes, signed: Signed) -> bytes:
+    """What a signature over a recorded message covers."""
+    if signed.kind == Kind.CONTRIBUTION:
+        return contribution_bytes(federation, signed.round, signed.body)
+    message = wire.decode(signed.body)
+    if isinstance(message, Votes):
+        return vote_bytes(federation, message)
+    assert isinstance(message, Proposal)
+    return proposal_bytes(federation, message)
+
+
+def vote_bytes(federation: bytes, votes: Votes) -> bytes:
+    """What each voter of `votes` signed."""
+    kind = Kind.FIRST_VOTE if votes.step == FIRST else Kind.SECOND_VOTE
+    body = _hash(votes.value + votes.cited.to_bytes(8, "big", signed=True))
+    return wire.signed_bytes(kind, federation, EPOCH, votes.round, votes.term, body)
+
+
+def proposal_bytes(federation: bytes, proposal: Proposal) -> bytes:
+    """What the leader signed. The certificate it cites proves itself."""
+    cited = proposal.cited.term if proposal.cited else NO_TERM
+    body = _hash(_hash(proposal.value) + cited.to_bytes(8, "big", signed=True))
+    return wire.signed_bytes(Kind.PROPOSAL, federation, EPOCH, proposal.round, proposal.term, body)
+
+
+def contribution_bytes(federation: bytes, base: int, body: bytes) -> bytes:
+    """What the author of a stream item signed."""
+    return wire.signed_bytes(Kind.CONTRIBUTION, federation, EPOCH, base, 0, _hash(body))
+
+
+def _hash(value: bytes) -> bytes:
+    return hashlib.sha256(value).digest()

@@ -1,0 +1,131 @@
+"""Gossip: eager push of small control messages, announce-then-pull of contributions, anti-entropy under both.
+
+`Gossip` knows whom to tell and what is still to be told or fetched. It draws peers from the whole member list each time: a
+fixed set of neighbours is fatal when a third of them lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from qorum.core import wire
+from qorum.core.effects import Effect, Send, SetTimer, Timer
+from qorum.core.genesis import Genesis
+from qorum.core.messages import Announce, Bundle, Pull, Record
+
+STRAIGHT = 16
+"""Up to this many members control messages go straight to everybody."""
+PULL_TICKS = 2
+"""Ticks after which an unanswered pull is sent to somebody else."""
+PULL_LIMIT = 512
+"""Hashes in one pull or announcement."""
+
+
+SlotBody = tuple[int, int, int, tuple[bytes, int]]
+"""(round, term, step, (value, cited)): what votes in one message have in common."""
+
+
+class Gossip:
+    """Peers, outboxes and outstanding pulls of one member."""
+
+    def __init__(self, genesis: Genesis, me: int, random: Random) -> None:
+        self._config = genesis.config
+        self._others = [member for member in range(genesis.members) if member != me]
+        self._random = random
+        self._announced: list[bytes] = []
+        self._relayed: dict[SlotBody, int] = {}
+        self._flushing = False
+        self._ticks = 0
+        self._wanted: dict[bytes, int] = {}
+        """Hash -> tick of the last pull for it."""
+        self._served: set[tuple[int, str]] = set()
+        self.effects: list[Effect] = []
+
+    # --- sending ---
+
+    def push(self, record: Record) -> None:
+        """Send a control message at once: to everybody in a small federation, else to `gossip_fanout` members."""
+        straight = len(self._others) < STRAIGHT
+        self.send(self._others if straight else self._sample(), record)
+
+    def send(self, to: Iterable[int], record: Record) -> None:
+        """Send one message to some members."""
+        if peers := tuple(to):
+            self.effects.append(Send(peers, wire.encode(record)))
+
+    def announce(self, item: bytes) -> None:
+        """Tell some members, with the next flush, that an item is held."""
+        self._announced.append(item)
+        self._start_flush()
+
+    def relay(self, slot: SlotBody, mask: int) -> None:
+        """Pass on, with the next flush, votes that were news. The caller turns slots into messages."""
+        self._relayed[slot] = self._relayed.get(slot, 0) | mask
+        self._start_flush()
+
+    def _start_flush(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self.effects.append(SetTimer(Timer.FLUSH, self._config.gossip_flush_ms / 1000))
+
+    def take_relayed(self) -> dict[SlotBody, int]:
+        """Slots and masks queued by `relay`; the queue is then empty."""
+        relayed, self._relayed = self._relayed, {}
+        return relayed
+
+    def flush(self, votes: Iterable[Record]) -> None:
+        """Send what has gathered, in one frame to each of a fresh set of members."""
+        self._flushing = False
+        parts: list[Record] = list(votes)
+        if self._announced:
+            parts.append(Announce(tuple(self._announced[:PULL_LIMIT])))
+            self._announced = []
+        if parts:
+            record = parts[0] if len(parts) == 1 else Bundle(tuple(wire.encode(part) for part in parts))
+            self.send(self._sample(), record)
+
+    def _sample(self) -> list[int]:
+        return self._random.sample(self._others, min(self._config.gossip_fanout, len(self._others)))
+
+    def any_peer(self) -> int | None:
+        """One member drawn from all the others."""
+        return self._random.choice(self._others) if self._others else None
+
+    # --- fetching ---
+
+    def want(self, hashes: Iterable[bytes], source: int | None) -> None:
+        """Pull what is not already being pulled, from `source` or anybody."""
+        due = [h for h in hashes if self._ticks - self._wanted.get(h, -PULL_TICKS) >= PULL_TICKS]
+        peer = self.any_peer() if source is None else source
+        if due and peer is not None:
+            for hash in due:
+                self._wanted[hash] = self._ticks
+            for start in range(0, len(due), PULL_LIMIT):
+                self.send([peer], Pull(tuple(due[start : start + PULL_LIMIT])))
+
+    def wanted(self, hash: bytes) -> bool:
+        """Whether a pull for this is outstanding."""
+        return hash in self._wanted
+
+    def got(self, hash: bytes) -> None:
+        """What was wanted has come, or is wanted no more."""
+        self._wanted.pop(hash, None)
+
+    # --- the tick ---
+
+    def tick(self) -> None:
+        """A new tick: allowances are full again, and pulls that went unanswered go to somebody else."""
+        self._ticks += 1
+        self._served.clear()
+        self.effects.append(
+            SetTimer(Timer.TICK, self._config.gossip_tick_ms / 1000 * self._random.uniform(0.75, 1.25))
+        )
+        overdue = [hash for hash, asked in self._wanted.items() if self._ticks - asked >= PULL_TICKS]
+        self.want(overdue[:PULL_LIMIT], None)
+
+    def may_serve(self, peer: int, what: str) -> bool:
+        """Whether `peer` still has an answer of this kind due in this tick; uses it up."""
+        due = (peer, what) not in self._served
+        self._served.add((peer, what))
+        return due

@@ -1,0 +1,594 @@
+"""`Member`: one member's whole protocol. Events in, effects out.
+
+Theory of operation. A member holds the agreed `State`, the `Streams` of contributions beyond it, and its part in the
+`Consensus` on the next round. Contributions travel by gossip; the first with news opens the window of a round; the leader
+proposes a cut once the window closes; two votes later the cut is agreed, every member applies it by the same pure function,
+and the next window may open. Whoever is behind is shown commits one by one, or a snapshot.
+
+Every method returns the effects to carry out, in order. Whatever comes from a peer is checked in this order: size and form
+(while decoding), whether it is news (most messages arrive more than once), signatures, meaning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from qorum.core import wire
+from qorum.core.columns import Columns
+from qorum.core.consensus import (
+    EPOCH,
+    Consensus,
+    Signed,
+    Verdict,
+    contribution_bytes,
+    proposal_bytes,
+    vote_bytes,
+)
+from qorum.core.effects import (
+    Blame,
+    Committed,
+    Effect,
+    Equivocation,
+    SetTimer,
+    Sign,
+    Timer,
+    WindowOpened,
+)
+from qorum.core.genesis import Genesis
+from qorum.core.gossip import Gossip
+from qorum.core.messages import (
+    NIL,
+    Announce,
+    Bundle,
+    Commit,
+    Contribution,
+    Digest,
+    Item,
+    Items,
+    Kind,
+    Message,
+    Proposal,
+    Pull,
+    Root,
+    Snapshot,
+    Value,
+    ValueBody,
+    Votes,
+)
+from qorum.core.state import ORIGIN, Entry, State
+from qorum.core.streams import BACKLOG, KEPT_ROUNDS, Broken, Missing, Streams
+from qorum.core.votes import FIRST, SECOND, bits, signatures_of, well_formed
+from qorum.errors import ProtocolError
+
+Verify = Callable[[bytes, bytes, bytes], bool]
+"""(public key, message, signature) -> whether it holds, by the strict predicate."""
+
+
+class Engine(NamedTuple):
+    """The costly pure functions. A simulator passes versions that remember their results."""
+
+    verify: Verify
+    read: Callable[[Item, Genesis], Entry] = Entry.read
+    apply: Callable[[State, list[Entry]], State] = State.apply
+    decode: Callable[[bytes], Message] = wire.decode
+
+
+class Member:
+    """One member of a federation with fixed membership."""
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        me: int,
+        engine: Engine,
+        random: Random,
+        *,
+        state: State | None = None,
+        record: bytes | None = None,
+    ) -> None:
+        self.genesis = genesis
+        self.me = me
+        self.state = state or State.initial(genesis)
+        self.streams = Streams(genesis, self.state.heads)
+        self.consensus = Consensus(genesis, me, self, record)
+        self.gossip = Gossip(genesis, me, random)
+        self._engine = engine
+        self._effects: list[Effect] = []
+        self._history: dict[int, Commit] = {}
+        self._previous = ORIGIN
+        """Hash of the last committed value."""
+        self._early: list[tuple[int, Message]] = []
+        """Messages of the next round; bounded, replayed on entering it."""
+        self._verdicts: dict[bytes, Verdict] = {}
+        self._undelivered: tuple[bytes, Votes] | None = None
+        """A decided value whose items are still being fetched."""
+        self._window = 0
+        """Round whose window this member has seen open."""
+        self._collecting = 0
+        self._signing = False
+        self._teacher: int | None = None
+
+    # --- events ---
+
+    def start(self) -> list[Effect]:
+        """The first event of a member's life, and after every restart."""
+        self.gossip.tick()
+        self.consensus.resume()
+        return self._done()
+
+    def receive(self, peer: int, frame: bytes) -> list[Effect]:
+        """A frame from a connected member. Never raises: a broken frame is blamed on the peer."""
+        try:
+            self._handle(peer, self._engine.decode(frame))
+        except ProtocolError as error:
+            self._effects.append(Blame(peer, str(error)))
+        return self._done()
+
+    def contribute(self, columns: Columns) -> list[Effect]:
+        """Sign and send this member's next stream item. Check `may_contribute` first."""
+        tip = self.streams.tips[self.me]
+        payload = (
+            columns.pack() if len(columns.value) or columns.affirmed or columns.accused is not None else b""
+        )
+        body = Contribution(self.me, tip.incarnation, tip.seq + 1, tip.hash, self.state.round, payload)
+        self._signing = True
+        self.consensus.sign(Signed(Kind.CONTRIBUTION, self.state.round, 0, wire.encode(body)))
+        return self._done()
+
+    @property
+    def may_contribute(self) -> bool:
+        """Whether the last contribution is signed and not too many wait to be committed."""
+        return not self._signing and self.uncommitted < self.genesis.config.max_items_per_round * BACKLOG
+
+    @property
+    def uncommitted(self) -> int:
+        """Own contributions that no round has taken yet."""
+        return self.streams.tips[self.me].seq - self.state.heads[self.me].seq
+
+    @property
+    def last_commit(self) -> Commit | None:
+        """Proof of the newest agreed round; None before the first."""
+        return self._history.get(self.state.round)
+
+    def signed(self, request: Sign, signature: bytes) -> list[Effect]:
+        """The answer to a `Sign` effect: the message is taken note of and sent."""
+        if request.kind is Kind.CONTRIBUTION:
+            self._signing = False
+            self._take_item(self._engine.read(Item(request.body, signature), self.genesis))
+        else:
+            self._say(wire.decode(request.body), signature)
+        return self._done()
+
+    def _say(self, unsigned: Message, signature: bytes) -> None:
+        """Send an own vote or proposal, and count it."""
+        if isinstance(unsigned, Votes):
+            votes = msgspec.structs.replace(unsigned, signatures=signature)
+            self.gossip.push(votes)
+            if votes.round == self.consensus.round:
+                self.consensus.on_votes(votes)
+        elif isinstance(unsigned, Proposal):
+            proposal = msgspec.structs.replace(unsigned, signature=signature)
+            self.gossip.push(proposal)
+            if proposal.round == self.consensus.round:
+                self.consensus.on_proposal(proposal)
+
+    def timer(self, timer: SetTimer) -> list[Effect]:
+        """A timer set by a `SetTimer` effect fired."""
+        if timer.name is Timer.TICK:
+            self._tick()
+        elif timer.name is Timer.FLUSH:
+            self.gossip.flush(self._relayed_votes())
+        elif timer.name is Timer.COLLECT:
+            if timer.round == self.consensus.round:
+                self.consensus.close_window()
+        else:
+            self.consensus.on_timer(timer)
+        return self._done()
+
+    def _done(self) -> list[Effect]:
+        """Durable first, then what it implies."""
+        effects = self.consensus.effects + self._effects + self.gossip.effects
+        self.consensus.effects, self._effects, self.gossip.effects = [], [], []
+        return effects
+
+    # --- messages ---
+
+    def _handle(self, peer: int, message: Message) -> None:
+        match message:
+            case Votes():
+                self._on_votes(peer, message)
+            case Bundle():
+                self._on_bundle(peer, message)
+            case Announce():
+                self.gossip.want((h for h in message.items if h not in self.streams), peer)
+            case Items():
+                for item in message.items:
+                    self._on_item(item)
+            case Item():
+                self._on_item(message)
+            case Pull():
+                self._on_pull(peer, message)
+            case Proposal():
+                self._on_proposal(peer, message)
+            case Root():
+                self._on_root(peer, message)
+            case Digest():
+                self._on_digest(peer, message)
+            case Commit():
+                self._on_commit(peer, message)
+            case ValueBody():
+                self._on_value_body(message)
+            case Snapshot():
+                self._on_snapshot(message)
+
+    def _on_bundle(self, peer: int, bundle: Bundle) -> None:
+        for part in bundle.parts:
+            message = self._engine.decode(part)
+            if isinstance(message, Bundle):
+                raise ProtocolError("a bundle inside a bundle")
+            self._handle(peer, message)
+
+    def _of_this_round(self, peer: int, round: int, message: Message) -> bool:
+        """Whether a message is of the current round; others are kept, answered with help, or ask for it."""
+        if round < self.consensus.round:
+            self._help(peer, round)
+        elif round == self.consensus.round + 1 and len(self._early) < 4 * self.genesis.members:
+            self._early.append((peer, message))
+        elif round > self.consensus.round and self.gossip.may_serve(peer, "ask for help"):
+            self.gossip.send([peer], self._root())
+        return round == self.consensus.round
+
+    def _on_votes(self, peer: int, votes: Votes) -> None:
+        if not well_formed(votes, self.genesis.members):
+            raise ProtocolError("votes without a voter, a signature a voter, or with a citation out of place")
+        if not self._of_this_round(peer, votes.round, votes):
+            return
+        news = self.consensus.tally.news(votes)
+        if not news and max(self.consensus.tally.highest[v] for v in bits(votes.mask)) >= votes.term:
+            return
+        self._verify_votes(votes, news)
+        fresh, twice = self.consensus.on_votes(votes)
+        if fresh:
+            self.gossip.relay((votes.round, votes.term, votes.step, wire.vote_body(votes)), fresh)
+        self._effects += [Equivocation(voter, (wire.encode(votes), b"")) for voter in twice]
+
+    def _verify_votes(self, votes: Votes, voters: int) -> None:
+        """Raise `ProtocolError` unless each of `voters` signed. Whoever sends votes has checked them itself."""
+        data = vote_bytes(self.genesis.federation, votes)
+        for voter, signature in signatures_of(votes).items():
+            if voters >> voter & 1 and not self._engine.verify(
+                self.genesis.public_keys[voter], data, signature
+            ):
+                raise ProtocolError(
+                    f"vote of member {voter} in {votes.round}.{votes.term} is not signed by it"
+                )
+
+    def _verify_certificate(self, votes: Votes, step: int) -> None:
+        known = votes.round == self.consensus.round and not self.consensus.tally.news(votes)
+        enough = votes.mask.bit_count() >= self.genesis.quorum.size
+        if (
+            not well_formed(votes, self.genesis.members)
+            or votes.step != step
+            or not enough
+            or votes.value == NIL
+        ):
+            raise ProtocolError(f"certificate of {votes.round}.{votes.term} is not a quorum for a value")
+        if not known:
+            self._verify_votes(votes, votes.mask)
+
+    def _on_proposal(self, peer: int, proposal: Proposal) -> None:
+        if (
+            not self._of_this_round(peer, proposal.round, proposal)
+            or proposal.term in self.consensus.proposals
+        ):
+            return
+        cited = proposal.cited
+        if cited is not None:
+            if (cited.round, cited.value) != (
+                proposal.round,
+                _hash(proposal.value),
+            ) or cited.term >= proposal.term:
+                raise ProtocolError("proposal cites a certificate for something else")
+            self._verify_certificate(cited, FIRST)
+        leader = self.genesis.leader(proposal.round, proposal.term)
+        data = proposal_bytes(self.genesis.federation, proposal)
+        if not self._engine.verify(self.genesis.public_keys[leader], data, proposal.signature):
+            raise ProtocolError(
+                f"proposal of {proposal.round}.{proposal.term} is not signed by its leader {leader}"
+            )
+        if self.consensus.on_proposal(proposal):
+            self.gossip.push(proposal)
+
+    def _on_commit(self, peer: int, commit: Commit) -> None:
+        certificate = commit.certificate
+        if certificate.round < self.consensus.round or self._undelivered is not None:
+            return
+        if certificate.value != _hash(commit.value):
+            raise ProtocolError("commit certificate is for another value")
+        if not self._of_this_round(peer, certificate.round, commit):
+            return
+        self._verify_certificate(certificate, SECOND)
+        self._teacher = peer
+        self.consensus.on_value(commit.value)
+        self.consensus.tally.add(certificate, certificate.term)
+        self.consensus.advance()
+
+    def _on_value_body(self, body: ValueBody) -> None:
+        if self.gossip.wanted(_hash(body.value)):
+            self.gossip.got(_hash(body.value))
+            self.consensus.on_value(body.value)
+            self.consensus.advance()
+
+    def _on_pull(self, peer: int, pull: Pull) -> None:
+        budget = self.genesis.config.max_bytes_per_round
+        items: list[Item] = []
+        for hash in pull.hashes:
+            entry = self.streams.get(hash)
+            if entry is not None and budget >= len(entry.item.body):
+                budget -= len(entry.item.body)
+                items.append(entry.item)
+            elif (value := self.consensus.values.get(hash)) is not None:
+                self.gossip.send([peer], ValueBody(value))
+        if items:
+            self.gossip.send([peer], Items(tuple(items)))
+
+    # --- contributions ---
+
+    def _on_item(self, item: Item) -> None:
+        if item.hash in self.streams:
+            return
+        entry = self._engine.read(item, self.genesis)
+        needed = self.gossip.wanted(entry.hash)
+        if not (needed or self.streams.accepts(entry)) or self._is_past(entry):
+            return
+        data = contribution_bytes(self.genesis.federation, entry.body.base, item.body)
+        if not self._engine.verify(self.genesis.public_keys[entry.body.member], data, item.signature):
+            raise ProtocolError(f"contribution of member {entry.body.member} is not signed by it")
+        self._take_item(entry)
+
+    def _is_past(self, entry: Entry) -> bool:
+        """Whether the committed stream has passed this item."""
+        return entry.body.seq <= self.state.heads[entry.body.member].seq and not self.gossip.wanted(
+            entry.hash
+        )
+
+    def _take_item(self, entry: Entry) -> None:
+        self.gossip.got(entry.hash)
+        if entry.hash in self.streams:
+            return
+        branches = self.streams.add(entry)
+        if branches is not None:
+            proof = (branches[0].item.body, branches[1].item.body)
+            self._effects.append(Equivocation(entry.body.member, proof))
+        self.gossip.announce(entry.hash)
+        if entry.is_news:
+            self._open_window()
+        self._watch_window()
+        if self._undelivered is not None:
+            self._deliver()
+        elif self.consensus.proposals:
+            self.consensus.advance()
+
+    def _open_window(self) -> None:
+        if self._window < self.consensus.round:
+            self._window = self.consensus.round
+            self._effects.append(WindowOpened(self._window))
+
+    def _watch_window(self) -> None:
+        """Close the window when all have advanced, or `collect_ms` after a quorum has."""
+        advanced = len(self.streams.ahead)
+        if self._window < self.consensus.round or advanced < self.genesis.quorum.size:
+            return
+        if advanced == self.genesis.members:
+            self.consensus.close_window()
+        elif self._collecting < self.consensus.round:
+            self._collecting = self.consensus.round
+            delay = self.genesis.config.collect_ms / 1000
+            self._effects.append(SetTimer(Timer.COLLECT, delay, self.consensus.round))
+
+    # --- the judge that consensus asks ---
+
+    def fresh_value(self) -> bytes | None:
+        """The furthest cut that can be proposed, once a quorum has advanced."""
+        round = self.consensus.round
+        cut = self.streams.cut(round)
+        if len(cut) < self.genesis.quorum.size:
+            return None
+        result = self._engine.apply(self.state, self.streams.collect(cut, round))
+        return wire.encode(Value(round, self._previous, EPOCH, cut, result.hash))
+
+    def judge(self, value: bytes) -> Verdict:
+        """Whether a value is valid: right place, enough origins, sound streams, and the result recomputed is equal."""
+        hash = _hash(value)
+        if hash not in self._verdicts:
+            try:
+                verdict = Verdict.VALID if self._is_valid(wire.decode_body(Value, value)) else Verdict.INVALID
+            except Missing as gap:
+                self.gossip.want(gap.hashes, None)
+                return Verdict.UNKNOWN
+            except (Broken, ProtocolError):
+                verdict = Verdict.INVALID
+            self._verdicts[hash] = verdict
+        return self._verdicts[hash]
+
+    def _is_valid(self, value: Value) -> bool:
+        place = (value.round, value.previous, value.epoch) == (self.consensus.round, self._previous, EPOCH)
+        if not place or len(value.cut) < self.genesis.quorum.size:
+            return False
+        entries = self.streams.collect(value.cut, value.round)
+        return self._engine.apply(self.state, entries).hash == value.result
+
+    def want(self, value_hash: bytes) -> None:
+        """Fetch the body of a value that a quorum voted for."""
+        self.gossip.want([value_hash], None)
+
+    def decide(self, value: bytes, certificate: Votes) -> None:
+        """The round is over: apply the value once all its items are here."""
+        self._undelivered = (value, certificate)
+        self.gossip.push(Commit(value, certificate))
+        self._deliver()
+
+    def _deliver(self) -> None:
+        assert self._undelivered is not None
+        raw, certificate = self._undelivered
+        value = wire.decode_body(Value, raw)
+        try:
+            entries = self.streams.collect(value.cut, value.round)
+        except Missing as gap:
+            self.gossip.want(gap.hashes, self._teacher)
+            return
+        state = self._engine.apply(self.state, entries)
+        if state.hash != value.result:
+            raise ProtocolError(f"round {value.round} was agreed on a state that its cut does not lead to")
+        self.streams.commit(entries, state.heads)
+        self._enter(state, Commit(raw, certificate), skipped=0)
+
+    def _enter(self, state: State, commit: Commit, skipped: int) -> None:
+        """Take over an agreed state and begin the next round."""
+        self.state, self._undelivered, self._previous = state, None, _hash(commit.value)
+        self._history[state.round] = commit
+        self._history.pop(state.round - KEPT_ROUNDS, None)
+        self._verdicts.clear()
+        self.consensus.enter_round(state.round + 1, commit)
+        self._effects.append(Committed(state, commit.certificate.term, skipped))
+        if self._teacher is not None:
+            self.gossip.send([self._teacher], self._root())
+            self._teacher = None
+        if any(entry.is_news for entry in self.streams.newer(self.consensus.round)):
+            self._open_window()
+        self._watch_window()
+        early, self._early = self._early, []
+        for peer, message in early:
+            try:
+                self._handle(peer, message)
+            except ProtocolError as error:
+                self._effects.append(Blame(peer, str(error)))
+
+    # --- anti-entropy ---
+
+    def _tick(self) -> None:
+        self.gossip.tick()
+        peer = self.gossip.any_peer()
+        if peer is not None:
+            self.gossip.send([peer], self._root())
+        if self._undelivered is None:
+            self.consensus.advance()
+
+    def _root(self) -> Root:
+        """A hash over all this member could tell a peer in the same round."""
+        tally, term = self.consensus.tally, self.consensus.term
+        parts = [tip.hash for tip in self.streams.tips]
+        parts += [tally.slot(term, step).seen.to_bytes(512, "little") for step in (FIRST, SECOND)]
+        parts.append(bytes([term in self.consensus.proposals]))
+        return Root(self.consensus.round, term, _hash(b"".join(parts)))
+
+    def _on_root(self, peer: int, root: Root) -> None:
+        if root.round < self.consensus.round:
+            self._help(peer, root.round)
+        elif root != self._root() and self.gossip.may_serve(peer, "digest"):
+            self.gossip.send([peer], self._digest(answer=True))
+
+    def _digest(self, *, answer: bool) -> Digest:
+        consensus, size = self.consensus, -(-self.genesis.members // 8)
+        slots = (consensus.tally.slot(consensus.term, step) for step in (FIRST, SECOND))
+        first, second = (slot.seen.to_bytes(size, "little") for slot in slots)
+        seqs = np.array([tip.seq for tip in self.streams.tips], dtype="<u4").tobytes()
+        return Digest(
+            consensus.round,
+            consensus.term,
+            seqs,
+            first,
+            second,
+            consensus.term in consensus.proposals,
+            answer,
+        )
+
+    def _on_digest(self, peer: int, digest: Digest) -> None:
+        if len(digest.seqs) != 4 * self.genesis.members:
+            raise ProtocolError(
+                f"digest of {len(digest.seqs) // 4} members; there are {self.genesis.members}"
+            )
+        if digest.round < self.consensus.round:
+            self._help(peer, digest.round)
+            return
+        if digest.round == self.consensus.round and self.gossip.may_serve(peer, "delta"):
+            self._send_delta(peer, digest)
+        if digest.answer and self.gossip.may_serve(peer, "digest"):
+            self.gossip.send([peer], self._digest(answer=False))
+
+    def _send_delta(self, peer: int, digest: Digest) -> None:
+        """What a peer in the same round lacks: items within the byte budget, the proposal, votes of its term."""
+        budget = self.genesis.config.max_bytes_per_round
+        items: list[Item] = []
+        seqs = np.frombuffer(digest.seqs, dtype="<u4")
+        for entry in self.streams.newer(self.consensus.round):
+            if entry.body.seq > seqs[entry.body.member] and budget >= len(entry.item.body):
+                budget -= len(entry.item.body)
+                items.append(entry.item)
+        if items:
+            self.gossip.send([peer], Items(tuple(items)))
+        term = self.consensus.term
+        if digest.term > term:
+            return
+        if term in self.consensus.proposals and not (digest.term == term and digest.holds_proposal):
+            self.gossip.send([peer], self.consensus.proposals[term])
+        same = digest.term == term
+        held = [(term, FIRST, digest.first), (term, SECOND, digest.second)] if same else [
+            (term, FIRST, b""), (term, SECOND, b""), (term - 1, FIRST, b""), (term - 1, SECOND, b"")
+        ]  # fmt: skip
+        for slot_term, step, mask in held:
+            self._send_votes(peer, slot_term, step, int.from_bytes(mask, "little"))
+        if not same and self.consensus.durable.best is not None:
+            self.gossip.send([peer], self.consensus.durable.best)
+
+    def _send_votes(self, peer: int, term: int, step: int, known: int) -> None:
+        for body, mask in self.consensus.tally.slot(term, step).masks.items():
+            if news := mask & ~known:
+                self.gossip.send([peer], self.consensus.tally.votes(term, step, body, news))
+
+    def _relayed_votes(self) -> list[Votes]:
+        """Votes queued for relay, as messages; those of a round that has ended are of no use any more."""
+        tally, messages = self.consensus.tally, list[Votes]()
+        for (round, term, step, body), mask in self.gossip.take_relayed().items():
+            if round == self.consensus.round:
+                messages.append(tally.votes(term, step, body, mask))
+        return messages
+
+    def _help(self, peer: int, round: int) -> None:
+        """Show a member of an old round why it is over: never a refusal without showing why."""
+        if not self.gossip.may_serve(peer, f"help {round}"):
+            return
+        commit = self._history.get(round)
+        if commit is not None:
+            self.gossip.send([peer], commit)
+        elif (last := self._history.get(self.state.round)) is not None and self.gossip.may_serve(
+            peer, "snapshot"
+        ):
+            self.gossip.send([peer], Snapshot(last.value, last.certificate, self.state.packed))
+
+    def _on_snapshot(self, snapshot: Snapshot) -> None:
+        """Jump to a state proven by its certificate; the streams beyond it go on."""
+        certificate = snapshot.certificate
+        if certificate.round < self.consensus.round:
+            return
+        if certificate.value != _hash(snapshot.value):
+            raise ProtocolError("snapshot certificate is for another value")
+        self._verify_certificate(certificate, SECOND)
+        value = wire.decode_body(Value, snapshot.value)
+        data = wire.unpack(snapshot.state, wire.MAX_UNPACKED)
+        if _hash(data) != value.result or value.round != certificate.round:
+            raise ProtocolError("snapshot is not the state that its certificate proves")
+        skipped = value.round - self.state.round - 1
+        state = State.from_bytes(data, self.genesis.rules)
+        self.streams.restart(state.heads)
+        self._enter(state, Commit(snapshot.value, certificate), skipped)
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

@@ -1,0 +1,198 @@
+"""What members say to each other. Small frozen records; `wire` turns them into bytes and back.
+
+Field bounds are checked while decoding, so a record that exists has the right form. Whether it is signed and true is
+for its reader to check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import IntEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+MAX_CITATION_TERM = 2**31 - 1
+
+Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+MaybeHash = Annotated[bytes, Meta(max_length=32)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Index = Annotated[int, Meta(ge=0, lt=2**16)]
+Mask = Annotated[bytes, Meta(max_length=512)]  # one bit a member, little endian
+
+NIL = b""
+"""The value of a vote for nothing."""
+NO_TERM = -1
+
+
+class Kind(IntEnum):
+    """What a signature is for; the first byte of everything signed, so no signature serves two purposes."""
+
+    CONTRIBUTION = 1
+    PROPOSAL = 2
+    FIRST_VOTE = 3
+    SECOND_VOTE = 4
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of everything on the wire: a positional, tagged record."""
+
+
+class Contribution(Record, frozen=True, tag=1):
+    """The body of a stream item: register writes of one member, hash-linked to its previous item."""
+
+    member: Index
+    incarnation: Count
+    seq: Count
+    previous: Hash
+    base: Count
+    """Round of the agreed table the values were computed on."""
+    payload: bytes
+    """`columns` of the writes, packed; empty for an idle member that only shows it is there."""
+
+
+class Item(Record, frozen=True, tag=2):
+    """A signed contribution as it travels: the author's own bytes, so that every relay passes on the same hash."""
+
+    body: bytes
+    signature: Signature
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes: names the item."""
+        return hashlib.sha256(self.body).digest()
+
+
+class Head(Record, frozen=True):
+    """Where one member's stream stands."""
+
+    incarnation: Count
+    seq: Count
+    hash: Hash
+    base: Count = 0
+    """Base round of that item; bases never fall along a stream."""
+
+
+class Advance(Record, frozen=True):
+    """One member's new head in a cut."""
+
+    member: Index
+    head: Head
+
+
+class Value(Record, frozen=True, tag=3):
+    """What a round agrees on: a cut, and the hash of the state it leads to."""
+
+    round: Count
+    previous: Hash
+    """Hash of the value of the round before (never of its certificate: members hold different ones)."""
+    epoch: Count
+    cut: tuple[Advance, ...]
+    """Members whose stream advances, ascending; everybody else stays where the last cut left it."""
+    result: Hash
+
+
+class Votes(Record, frozen=True, tag=4):
+    """Votes of one kind for one body in one (round, term). With a quorum of voters it is a certificate."""
+
+    step: Annotated[int, Meta(ge=1, le=2)]
+    round: Count
+    term: Count
+    value: MaybeHash
+    """Hash of the value voted for, or NIL."""
+    cited: Annotated[int, Meta(ge=NO_TERM, le=MAX_CITATION_TERM)]
+    """Term of the best first certificate the voter knows; only in second votes for nil, else NO_TERM."""
+    voters: Mask
+    signatures: bytes
+    """64 bytes a voter, in order of index."""
+
+    @property
+    def mask(self) -> int:
+        """The voters as an int bit mask."""
+        return int.from_bytes(self.voters, "little")
+
+
+class Proposal(Record, frozen=True, tag=5):
+    """A leader's proposal of a term."""
+
+    round: Count
+    term: Count
+    value: bytes
+    """An encoded `Value`."""
+    cited: Votes | None
+    """The first certificate that lets locked members vote for it."""
+    signature: Signature
+
+
+class Commit(Record, frozen=True, tag=6):
+    """Proof that a round is over."""
+
+    value: bytes
+    certificate: Votes
+
+
+class Announce(Record, frozen=True, tag=7):
+    """Hashes of items the sender holds; pull what is new."""
+
+    items: tuple[Hash, ...]
+
+
+class Pull(Record, frozen=True, tag=8):
+    """Hashes of items or values that the sender wants."""
+
+    hashes: tuple[Hash, ...]
+
+
+class Items(Record, frozen=True, tag=9):
+    """Stream items, answering a pull or a digest."""
+
+    items: tuple[Item, ...]
+
+
+class ValueBody(Record, frozen=True, tag=10):
+    """An encoded `Value`, answering a pull."""
+
+    value: bytes
+
+
+class Root(Record, frozen=True, tag=11):
+    """First leg of anti-entropy: a hash over all the sender holds of this round, with its place."""
+
+    round: Count
+    term: Count
+    root: Hash
+
+
+class Digest(Record, frozen=True, tag=12):
+    """Second leg: versions and vote masks. A hint only: a version moves only with a verified item."""
+
+    round: Count
+    term: Count
+    seqs: bytes
+    """uint32 little endian, newest contiguous seq held of each member."""
+    first: Mask
+    second: Mask
+    holds_proposal: bool
+    answer: bool
+    """Whether the sender wants a digest back."""
+
+
+class Snapshot(Record, frozen=True, tag=13):
+    """A whole agreed state with its proof, for whoever is too far behind to be given rounds one by one."""
+
+    value: bytes
+    certificate: Votes
+    state: bytes
+
+
+class Bundle(Record, frozen=True, tag=14):
+    """Several messages to one peer in one frame."""
+
+    parts: tuple[bytes, ...]
+
+
+Message = (
+    Item | Votes | Proposal | Commit | Announce | Pull | Items | ValueBody | Root | Digest | Snapshot | Bundle
+)

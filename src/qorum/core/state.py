@@ -1,0 +1,277 @@
+"""`State`: all that a round agrees on, and the pure function that leads from one state to the next."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from qorum.core import wire
+from qorum.core.cells import Cells
+from qorum.core.columns import Columns
+from qorum.core.genesis import Genesis
+from qorum.core.messages import Contribution, Head, Item, Record
+from qorum.errors import ProtocolError
+from qorum.merge.accusation import accuse, excluded
+from qorum.merge.fixed import Ints, to_float
+from qorum.merge.interval import agreed_spread
+from qorum.merge.registers import Registers, Writes
+from qorum.merge.rule import Ground, Merged, eligible, merge
+from qorum.merge.rules import Rules
+from qorum.qtable import QTable
+
+ORIGIN = bytes(32)
+"""Hash that the first item of every stream and the first value link to."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stream item read and checked: what `State.apply` works on."""
+
+    item: Item
+    hash: bytes
+    body: Contribution
+    columns: Columns
+
+    @classmethod
+    def read(cls, item: Item, genesis: Genesis) -> Entry:
+        """Check the form of an item from the network, not its signature. Raises `ProtocolError`."""
+        body = wire.decode_body(Contribution, item.body)
+        if body.member >= genesis.members:
+            raise ProtocolError(f"contribution of member {body.member}; there are {genesis.members}")
+        if len(item.body) > genesis.config.max_bytes_per_round:
+            limit = genesis.config.max_bytes_per_round
+            raise ProtocolError(f"contribution of {len(item.body)} bytes; the limit is {limit}")
+        columns = Columns.unpack(body.payload, genesis.config.n_actions, genesis.members)
+        return cls(item, item.hash, body, columns)
+
+    @property
+    def is_news(self) -> bool:
+        """Whether it writes or accuses; an item that only affirms, or is empty, opens no round."""
+        return len(self.columns.value) > 0 or self.columns.accused is not None
+
+    @property
+    def head(self) -> Head:
+        """Where the author's stream stands after this item."""
+        return Head(self.body.incarnation, self.body.seq, self.hash, self.body.base)
+
+
+class _Stored(Record, frozen=True):
+    """A state as bytes: what is hashed, and what a snapshot carries."""
+
+    round: int
+    n_actions: int
+    heads: tuple[Head, ...]
+    columns: tuple[bytes, ...]
+
+
+_stored = msgspec.msgpack.Decoder(_Stored)
+
+_COLUMNS = (
+    ("<u8", "state_hash"), ("|u1", "action"), ("<i8", "value"), ("<i8", "before"), ("<i8", "support"),
+    ("<i8", "reporters"), ("|u1", "confirmed"), ("<i8", "moves"), ("|u1", "masks"),
+    ("<i8", "key"), ("<i8", "register value"), ("<i4", "visits"), ("<i8", "spread"), ("<i4", "base"), ("<i8", "version"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class State:
+    """The outcome of a round. Immutable and shared; every column is the same at every honest member."""
+
+    rules: Rules
+    """From the genesis; not part of the bytes."""
+    round: int
+    cells: Cells
+    merged: Merged
+    before: Ints
+    """int64[C], the values agreed in the round before; initial_q for cells that were new."""
+    moves: Ints
+    """int64[base_window + 1]: largest change of any value in this round, in the one before, ..."""
+    registers: Registers
+    masks: NDArray[np.bool_]
+    """bool[n, n]: masks[i, j] = member i has caught member j."""
+    heads: tuple[Head, ...]
+
+    @classmethod
+    def initial(cls, genesis: Genesis) -> State:
+        """Round 0: nothing is known."""
+        n, none = genesis.members, np.zeros(0, dtype=np.int64)
+        return cls(
+            rules=genesis.rules,
+            round=0,
+            cells=Cells.empty(genesis.config.n_actions),
+            merged=Merged(none, none, none, none.astype(bool)),
+            before=none,
+            moves=np.zeros(genesis.config.base_window + 1, dtype=np.int64),
+            registers=Registers.empty(),
+            masks=np.zeros((n, n), dtype=bool),
+            heads=(Head(0, 0, ORIGIN),) * n,
+        )
+
+    def apply(self, entries: Sequence[Entry]) -> State:
+        """The state after the next round, whose cut adds `entries`: those of each member in stream order."""
+        rules = self.rules
+        cells = self._extended(entries)
+        masks = self._accused(entries)
+        writes = [_writes(entry, cells, len(self.cells)) for entry in entries]
+        grown = len(cells) - len(self.cells)
+        ground = Ground(
+            round=self.round + 1,
+            previous=np.append(self.merged.value, np.full(grown, rules.initial_q)),
+            moves=self.moves[:-1],
+            excluded=excluded(masks, rules.tolerated),
+        )
+        registers = self.registers.absorb(writes)
+        merged = merge(registers, ground, rules)
+        moved = int(np.abs(merged.value - ground.previous).max(initial=0))
+        heads = list(self.heads)
+        for entry in entries:
+            heads[entry.body.member] = entry.head
+        return State(
+            rules=rules, round=self.round + 1, cells=cells, merged=merged, before=ground.previous,
+            moves=np.append(moved, self.moves[:-1]), registers=registers, masks=masks, heads=tuple(heads),
+        )  # fmt: skip
+
+    def _extended(self, entries: Iterable[Entry]) -> Cells:
+        new = [entry.columns for entry in entries if len(entry.columns.states)]
+        if not new:
+            return self.cells
+        return self.cells.extend(
+            np.concatenate([c.states for c in new]), np.concatenate([c.actions for c in new])
+        )
+
+    def _accused(self, entries: Iterable[Entry]) -> NDArray[np.bool_]:
+        masks, n = self.masks, len(self.heads)
+        changes = [
+            (entry.body.member, entry.columns.accused)
+            for entry in entries
+            if entry.columns.accused is not None
+        ]
+        if changes:
+            masks = masks.copy()
+            for member, mask in changes:
+                masks[member] = np.unpackbits(np.frombuffer(mask, np.uint8), count=n, bitorder="little")
+                masks[member, member] = False
+        return masks
+
+    @cached_property
+    def hash(self) -> bytes:
+        """32 bytes; equal if and only if every column is."""
+        return hashlib.sha256(self.to_bytes()).digest()
+
+    @cached_property
+    def packed(self) -> bytes:
+        """Compressed bytes, as a snapshot carries them."""
+        return wire.pack(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Canonical bytes."""
+        m = self.merged
+        columns = (
+            self.cells.state_hash, self.cells.action, m.value, self.before, m.support, m.reporters, m.confirmed,
+            self.moves, np.packbits(self.masks, axis=None), *self.registers.columns(),
+        )  # fmt: skip
+        raw = tuple(c.astype(kind).tobytes() for c, (kind, _) in zip(columns, _COLUMNS, strict=True))
+        return wire.encode(_Stored(self.round, self.cells.n_actions, self.heads, raw))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, rules: Rules) -> State:
+        """Undo `to_bytes`. The caller checks the hash; raises `ProtocolError` if the form is broken."""
+        try:
+            stored = _stored.decode(data)
+            wide = [np.frombuffer(raw, kind) for raw, (kind, _) in zip(stored.columns, _COLUMNS, strict=True)]
+            ints = [c.astype(np.int64) for c in wide]
+            n = len(stored.heads)
+            masks = np.unpackbits(wide[8], count=n * n).reshape(n, n).astype(bool)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise ProtocolError(f"bytes are not a state: {error}") from error
+        return cls(
+            rules=rules,
+            round=stored.round,
+            cells=Cells(wide[0], wide[1], stored.n_actions),
+            merged=Merged(ints[2], ints[4], ints[5], ints[6].astype(bool)),
+            before=ints[3],
+            moves=ints[7],
+            registers=Registers(*ints[9:]),
+            masks=masks,
+            heads=stored.heads,
+        )
+
+    # --- what follows from it ---
+
+    @cached_property
+    def excluded(self) -> NDArray[np.bool_]:
+        """bool[n], members that do not count in the merge."""
+        return excluded(self.masks, self.rules.tolerated)
+
+    @cached_property
+    def ground(self) -> Ground:
+        """What this round was merged on."""
+        return Ground(self.round, self.before, self.moves[1:], self.excluded)
+
+    @cached_property
+    def spread(self) -> Ints:
+        """int64[C], agreed spread of each cell."""
+        low, high = self.ground.bounds(self.rules)
+        return agreed_spread(eligible(self.registers, self.ground, self.rules), len(self.cells), high - low)
+
+    def accusations(self, me: int) -> NDArray[np.bool_]:
+        """bool[n], the members whose claims in this state contradict those of member `me`."""
+        return accuse(self.registers, me, self.ground, self.rules)
+
+    def merged_without(self, members: NDArray[np.bool_]) -> Merged:
+        """This round's merge as it would be with more members excluded."""
+        if not (members & ~self.excluded).any():
+            return self.merged
+        ground = Ground(self.round, self.before, self.moves[1:], self.excluded | members)
+        return merge(self.registers, ground, self.rules)
+
+    @cached_property
+    def conflicts(self) -> int:
+        """Cells that members report different values for."""
+        visited = self.registers.take(self.registers.visits > 0)
+        first = np.flatnonzero(np.diff(visited.cell, prepend=-1))
+        if not len(first):
+            return 0
+        low, high = (ufunc.reduceat(visited.value, first) for ufunc in (np.minimum, np.maximum))
+        return int((low != high).sum())
+
+    @cached_property
+    def table(self) -> QTable:
+        """The agreed table: values as float64, visits = support, sorted by (state_hash, action)."""
+        return self.table_of(self.merged.value)
+
+    def table_of(self, value: Ints) -> QTable:
+        """Other values of the same cells as a table. value: int64[C]."""
+        order = self.cells.order
+        return QTable.from_columns(
+            self.cells.state_hash[order],
+            self.cells.action[order],
+            to_float(value[order]),
+            np.minimum(self.merged.support[order], 2**32 - 1),
+        )
+
+
+def _writes(entry: Entry, cells: Cells, agreed: int) -> Writes:
+    """An entry's rows with every cell as an id. Rows of ids not agreed on yet mean nothing and are left out."""
+    body, columns = entry.body, entry.columns
+    known = columns.known < agreed
+    cell = np.concatenate([columns.known[known], cells.find(columns.states, columns.actions)])
+    rows = np.concatenate([np.flatnonzero(known), len(known) + np.arange(len(columns.states))])
+    cell, first = np.unique(cell, return_index=True)  # a liar may name one cell both ways
+    rows = rows[first]
+    return Writes(
+        member=body.member,
+        version=body.incarnation << 32 | body.seq,
+        base=body.base,
+        cell=cell,
+        value=columns.value[rows],
+        visits=columns.visits[rows],
+        spread=columns.spread[rows],
+        affirmed=columns.affirmed,
+    )

@@ -1,0 +1,137 @@
+"""The tally of one round: who voted what in which term. Signers are counted, never messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from qorum.core.messages import NIL, NO_TERM, Votes
+from qorum.core.wire import vote_body
+
+TERMS_AHEAD = 8
+"""Votes of terms further ahead are not kept: a liar could name any number; their round trip comes by gossip."""
+TERMS_KEPT = 64
+
+FIRST, SECOND = 1, 2
+
+
+def bits(mask: int) -> Iterator[int]:
+    """Indices of the set bits, ascending."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
+
+
+def signatures_of(votes: Votes) -> dict[int, bytes]:
+    """Signature of each voter."""
+    return {m: votes.signatures[64 * i : 64 * i + 64] for i, m in enumerate(bits(votes.mask))}
+
+
+def well_formed(votes: Votes, members: int) -> bool:
+    """Whether voters exist, each has a signature, and only a second vote for nil cites a term below its own."""
+    may_cite = votes.step == SECOND and votes.value == NIL
+    cites = votes.cited == NO_TERM or (may_cite and votes.cited < votes.term)
+    whole = len(votes.value) in (0, 32) and len(votes.signatures) == 64 * votes.mask.bit_count()
+    return cites and whole and votes.mask != 0 and votes.mask.bit_length() <= members
+
+
+@dataclass
+class Slot:
+    """All votes of one step in one term."""
+
+    seen: int = 0
+    """Mask of everybody who voted here, for anything."""
+    bodies: dict[tuple[bytes, int], dict[int, bytes]] = field(default_factory=dict)
+    """(value, cited) -> voter -> signature."""
+    masks: dict[tuple[bytes, int], int] = field(default_factory=dict)
+
+
+class Tally:
+    """Votes of one round, all terms that matter. At most two bodies a voter and slot are kept."""
+
+    def __init__(self, round: int, members: int, quorum: int) -> None:
+        self.round = round
+        self._members = members
+        self._quorum = quorum
+        self._slots: dict[tuple[int, int], Slot] = {}
+        self.highest = [NO_TERM] * members
+        """Highest term each member was seen in; only ever rises."""
+
+    def slot(self, term: int, step: int) -> Slot:
+        """The votes of one step of a term, perhaps none."""
+        return self._slots.get((term, step), _EMPTY)
+
+    def news(self, votes: Votes) -> int:
+        """Mask of the voters whose vote for this body is not yet known."""
+        return votes.mask & ~self.slot(votes.term, votes.step).masks.get(vote_body(votes), 0)
+
+    def add(self, votes: Votes, current: int) -> tuple[int, list[int]]:
+        """Count verified votes while in term `current`. Returns the mask of new votes and the equivocators among them."""
+        for voter in bits(votes.mask):
+            self.highest[voter] = max(self.highest[voter], votes.term)
+        if not current - TERMS_KEPT <= votes.term <= current + TERMS_AHEAD:
+            return 0, []
+        slot = self._slots.setdefault((votes.term, votes.step), Slot())
+        body, fresh, twice = vote_body(votes), 0, list[int]()
+        known = slot.masks.get(body, 0)
+        for voter, signature in signatures_of(votes).items():
+            if known >> voter & 1 or not self._room(slot, voter):
+                continue
+            if slot.seen >> voter & 1:
+                twice.append(voter)
+            slot.bodies.setdefault(body, {})[voter] = signature
+            fresh |= 1 << voter
+        slot.masks[body] = known | fresh
+        slot.seen |= fresh
+        return fresh, twice
+
+    @staticmethod
+    def _room(slot: Slot, voter: int) -> bool:
+        return not slot.seen >> voter & 1 or sum(mask >> voter & 1 for mask in slot.masks.values()) < 2
+
+    def certificate(self, term: int, step: int, *, nil: bool = False) -> Votes | None:
+        """A quorum for one value (or for nil) in this slot, with exactly the votes held now."""
+        for body, mask in self.slot(term, step).masks.items():
+            if (body[0] == NIL) == nil and mask.bit_count() >= self._quorum:
+                return self.votes(term, step, body, mask)
+        return None
+
+    def newest_first(self, above: int) -> Votes | None:
+        """The first certificate of the highest term beyond `above`, if there is one."""
+        for term, step in sorted(self._slots, reverse=True):
+            if step == FIRST and term > above and (found := self.certificate(term, FIRST)) is not None:
+                return found
+        return None
+
+    def decided(self) -> Votes | None:
+        """A quorum of second votes for one value, in any term."""
+        for term, step in self._slots:
+            if step == SECOND and (found := self.certificate(term, step)) is not None:
+                return found
+        return None
+
+    def has_quorum(self, term: int, step: int) -> bool:
+        """Whether a quorum voted here, for anything."""
+        return self.slot(term, step).seen.bit_count() >= self._quorum
+
+    def nil_quorum(self, term: int) -> bool:
+        """Whether a quorum cast first votes for nil."""
+        return self.slot(term, FIRST).masks.get((NIL, NO_TERM), 0).bit_count() >= self._quorum
+
+    def cited(self, term: int) -> int:
+        """Highest term that second votes for nil of `term` cite."""
+        return max((cited for _, cited in self.slot(term, SECOND).bodies), default=NO_TERM)
+
+    def votes(self, term: int, step: int, body: tuple[bytes, int], mask: int) -> Votes:
+        """Votes for one body by the members of `mask`, as a message."""
+        held = self.slot(term, step).bodies[body]
+        voters = mask.to_bytes(-(-self._members // 8), "little")
+        return Votes(step, self.round, term, *body, voters, b"".join(held[m] for m in bits(mask)))
+
+    def terms_above(self, count: int) -> int:
+        """The `count`-th largest of the terms that members were seen in."""
+        return sorted(self.highest, reverse=True)[count - 1]
+
+
+_EMPTY = Slot()

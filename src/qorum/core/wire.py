@@ -1,0 +1,110 @@
+"""Bytes on the wire: msgpack records, canonical bodies, zstd payloads; every limit is checked before decoding.
+
+Bodies that are hashed or signed must be canonical: encoding what was decoded gives the same bytes back, so one meaning
+has one hash. Nothing here raises anything but `ProtocolError`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from qorum.core.messages import Contribution, Kind, Message, Record, Value, Votes
+from qorum.errors import ProtocolError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+MAX_FRAME = 16 << 20
+"""Bytes of the largest frame: a snapshot of a large state."""
+MAX_UNPACKED = 64 << 20
+"""Bytes that any payload may grow to."""
+LEVEL = 3
+
+_encoder = msgspec.msgpack.Encoder()
+_messages = msgspec.msgpack.Decoder(Message)
+_bodies: dict[type[Record], msgspec.msgpack.Decoder[Any]] = {
+    Contribution: msgspec.msgpack.Decoder(Contribution),
+    Value: msgspec.msgpack.Decoder(Value),
+}
+
+Body = TypeVar("Body", Contribution, Value)
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """The bytes of a message, body or durable record."""
+    return _encoder.encode(record)
+
+
+def decode(frame: bytes) -> Message:
+    """A message from a frame. Raises `ProtocolError` if it is too large or not a message."""
+    if len(frame) > MAX_FRAME:
+        raise ProtocolError(f"frame of {len(frame)} bytes; the limit is {MAX_FRAME}")
+    try:
+        message: Message = _messages.decode(frame)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError(f"frame is not a message: {error}") from error
+    return message
+
+
+def decode_body(kind: type[Body], body: bytes) -> Body:
+    """A contribution or value from the bytes that are hashed. Raises `ProtocolError` unless they are canonical."""
+    try:
+        record: Body = _bodies[kind].decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError(f"body is not a {kind.__name__}: {error}") from error
+    if _encoder.encode(record) != body:
+        raise ProtocolError(f"{kind.__name__} is not in canonical form")
+    return record
+
+
+def signed_bytes(kind: Kind, federation: bytes, epoch: int, round: int, term: int, body_hash: bytes) -> bytes:
+    """What a signature covers: kind | federation | epoch | round | term | body hash, 85 bytes."""
+    place = epoch.to_bytes(4, "big") + round.to_bytes(8, "big") + term.to_bytes(8, "big")
+    return bytes((kind,)) + federation + place + body_hash
+
+
+def pack(data: bytes) -> bytes:
+    """Compressed bytes that state their unpacked size."""
+    return zstd.compress(data, LEVEL)
+
+
+def unpack(data: bytes, limit: int) -> bytes:
+    """Undo `pack`. The stated size is checked before a byte is unpacked; raises `ProtocolError`."""
+    try:
+        size = zstd.get_frame_info(data).decompressed_size
+        if size is None or size > min(limit, MAX_UNPACKED):
+            raise ProtocolError(f"payload would unpack to {size} bytes; the limit is {limit}")
+        plain = zstd.decompress(data)
+    except zstd.ZstdError as error:
+        raise ProtocolError(f"payload does not unpack: {error}") from error
+    if len(plain) != size:
+        raise ProtocolError(f"payload states {size} bytes and holds {len(plain)}")
+    return plain
+
+
+def planes(column: NDArray[Any]) -> bytes:
+    """A column as byte planes: all lowest bytes first, so that the zeros of small numbers compress to nothing."""
+    width = column.dtype.itemsize
+    little = np.ascontiguousarray(column.astype(column.dtype.newbyteorder("<"), copy=False))
+    return little.view(np.uint8).reshape(len(column), width).T.tobytes()
+
+
+def from_planes(data: bytes, dtype: str, what: str) -> NDArray[Any]:
+    """Undo `planes`; dtype is little endian, as '<i8'. Raises `ProtocolError` naming `what`."""
+    width = np.dtype(dtype).itemsize
+    if len(data) % width:
+        raise ProtocolError(f"{what} holds {len(data)} bytes, not a multiple of {width}")
+    raw = np.frombuffer(data, dtype=np.uint8).reshape(width, -1).T
+    return np.ascontiguousarray(raw).view(dtype).reshape(-1)
+
+
+def vote_body(votes: Votes) -> tuple[bytes, int]:
+    """What tells two votes for the same slot apart."""
+    return votes.value, votes.cited

@@ -1,0 +1,1 @@
+"""The laboratory: tasks whose optimum is known exactly, baselines, attacks and experiments."""

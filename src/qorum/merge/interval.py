@@ -1,0 +1,61 @@
+"""Intervals: how far a claim about a cell may honestly lie from the truth, in fixed point."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qorum.merge.fixed import VALUE_LIMIT, Ints, isqrt
+from qorum.merge.ranked import ranked
+from qorum.merge.registers import Registers
+from qorum.merge.rules import FACTOR_ONE, Rules
+
+ROOT_ONE = 1 << 10  # unit of the square root of a visit count
+WIDEST = 2 * VALUE_LIMIT  # distance between the lowest and the highest value
+SQUARE_SHIFT = 11  # spreads are squared in units of 2^-9
+PRIOR_VISITS = 4  # a member's own spread counts against the agreed one as its visits against these
+
+
+def half_width(factor: int, spread: Ints, visits: Ints) -> Ints:
+    """factor * spread / sqrt(visits), rounded up; factor in units of 1/256, visits >= 1, spread <= 2^41."""
+    root = isqrt(visits * ROOT_ONE**2)
+    return np.asarray(-(-factor * spread * (ROOT_ONE // FACTOR_ONE) // root), dtype=np.int64)
+
+
+def slack(rules: Rules, moves: Ints, age: Ints) -> Ints:
+    """How far a claim computed `age` tables ago may be off for that reason alone.
+
+    moves[j] bounds the change of max|V| from j+1 tables ago to j tables ago, so their sum bounds the drift
+    since then; gamma times that, plus the threshold below which an author does not write again, plus its
+    rounding.
+    """
+    drift = np.zeros(len(moves) + 1, dtype=np.int64)
+    drift[1:] = np.minimum(np.cumsum(moves), WIDEST)
+    of_age = rules.rewrite_threshold + 1 - (-rules.gamma * drift >> 20)
+    return np.asarray(of_age.take(age, mode="clip"))
+
+
+def agreed_spread(registers: Registers, n_cells: int, span: int) -> Ints:
+    """Spread of each cell that no single member sets: the upper median of what its reporters state.
+
+    Only reporters with two visits or more have a say; a cell without one gets `span`, the whole range of
+    values. `registers` are the eligible rows; returns int64[n_cells].
+    """
+    has_say = registers.visits >= 2
+    stated = np.bincount(registers.cell[has_say], minlength=n_cells)
+    result = np.full(n_cells, span, dtype=np.int64)
+    for cells, rows in ranked(np.clip(registers.spread[has_say], 0, span), stated):
+        result[cells] = rows[np.arange(len(cells)), stated[cells] // 2]
+    return result
+
+
+def pooled_spread(own: Ints, visits: Ints, agreed: Ints) -> Ints:
+    """A member's own spread, leaning on the agreed one while it has few visits of its own; rounded up.
+
+    sqrt((visits * own^2 + prior * agreed^2) / (visits + prior)), spreads <= 2^41 rounded up to multiples of
+    2^11, so that four times a square fits int64.
+    """
+    a, b = (-(-np.clip(spread, 0, WIDEST) >> SQUARE_SHIFT) for spread in (own, agreed))
+    weight = np.where(visits >= 2, visits, 0)
+    square = a * a - PRIOR_VISITS * (a * a - b * b) // (weight + PRIOR_VISITS)
+    root = isqrt(square)
+    return np.asarray((root + (root * root < square)) << SQUARE_SHIFT, dtype=np.int64)

@@ -1,0 +1,39 @@
+"""`Liar`: a member that keeps the protocol to the letter and lies about what it has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from qorum.agent import QAgent
+from qorum.core.genesis import Genesis
+from qorum.core.member import Engine
+from qorum.core.state import State
+from qorum.evidence import Evidence
+from qorum.federation import FederatedQTable
+
+Attack = Callable[[Evidence], Evidence]
+
+
+class Liar(FederatedQTable):
+    """States `attack(evidence)` instead of its evidence, and accuses nobody."""
+
+    def __init__(
+        self, genesis: Genesis, me: int, engine: Engine, random: Random, agent: QAgent | None, attack: Attack
+    ) -> None:
+        super().__init__(genesis, me, engine, random, agent)
+        self._attack = attack
+
+    def _stated(self, evidence: Evidence) -> Evidence:
+        return self._attack(evidence)
+
+    def _caught(self, state: State) -> Any:
+        return np.zeros(self.genesis.members, dtype=bool)
+
+
+def liar_with(attack: Attack) -> Callable[[Genesis, int, Engine, Random, QAgent | None], FederatedQTable]:
+    """A maker of liars, for `Swarm`."""
+    return lambda genesis, me, engine, random, agent: Liar(genesis, me, engine, random, agent, attack)

@@ -1,0 +1,230 @@
+"""`Swarm`: a whole federation in one process and in virtual time. One seed gives the same run, event by event."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from qorum.agent import QAgent
+from qorum.config import FederationConfig
+from qorum.core.effects import Blame, Committed, Effect, Equivocation, Persist, Send, SetTimer, Sign, WindowOpened
+from qorum.core.genesis import Genesis
+from qorum.core.member import Engine
+from qorum.federation import FederatedQTable
+from qorum.identity import Identity
+from qorum.sim.network import Links, Network, Timeline
+from qorum.sim.sharing import shared_engine
+
+MakeTable = Callable[[Genesis, int, Engine, Random, QAgent | None], FederatedQTable]
+
+
+class Life(Protocol):
+    """What an agent does between events: it lives in its environment at its own pace."""
+
+    def live_until(self, now: float) -> None:
+        """Take all steps due by virtual time `now` [s]."""
+
+    def time_of(self, interactions: int) -> float:
+        """Virtual time at which the agent will have had that many interactions; infinite if never."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One member's commit of one round, as the log keeps it."""
+
+    time: float
+    member: int
+    round: int
+    term: int
+    skipped: int
+
+
+@dataclass
+class Log:
+    """What happened, for whoever reports on it."""
+
+    agreements: list[Agreement] = field(default_factory=list)
+    contributed: dict[tuple[int, int], float] = field(default_factory=dict)
+    """(member, seq) -> time at which that contribution was sent."""
+    blames: list[tuple[float, int, int, str]] = field(default_factory=list)
+    """(time, by, peer, reason)."""
+    equivocations: list[Equivocation] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    """Seconds from a contribution sent to its commit, at each member and for each contribution of its cut."""
+
+
+class Swarm:
+    """Members on one simulated network, each with a federated table and perhaps a life in an environment."""
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        identities: Sequence[Identity],
+        seed: int,
+        links: Links,
+        make_table: Callable[[int], MakeTable],
+        agents: Mapping[int, QAgent],
+    ) -> None:
+        self.genesis = genesis
+        self.timeline = Timeline()
+        self.log = Log()
+        self.records: dict[int, bytes] = {}
+        """What each member made durable."""
+        self.lives: dict[int, Life] = {}
+        self.on_round: Callable[[Committed], None] | None = None
+        """Called once per round, when the first member commits it."""
+        self._identities = identities
+        self._random = Random(_seed(seed, "swarm"))
+        self._newest = 0
+        self._pulse = hashlib.sha256()
+        network_random = Random(_seed(seed, "network"))
+        self.network = Network(self.timeline, links, network_random, genesis.members, self._deliver)
+        engine = shared_engine(genesis.members)
+        self.tables: list[FederatedQTable] = []
+        for me in range(genesis.members):
+            random = Random(_seed(seed, f"member {me}"))
+            table = make_table(me)(genesis, me, engine, random, agents.get(me))
+            table.transport = self
+            self.tables.append(table)
+        for me, table in enumerate(self.tables):
+            self._perform(me, table.member.start())
+
+    @classmethod
+    def of(
+        cls,
+        config: FederationConfig,
+        members: int,
+        *,
+        seed: int = 0,
+        links: Links | None = None,
+        agents: Mapping[int, QAgent] | None = None,
+        make_table: Callable[[int], MakeTable] = lambda me: FederatedQTable,
+    ) -> Swarm:
+        """A federation of `members` with keys drawn from `seed`. make_table(me) gives the class of each member's table."""
+        identities = [Identity.from_seed(_seed(seed, f"key {me}")) for me in range(members)]
+        genesis = Genesis(tuple(identity.public_key for identity in identities), config)
+        return cls(genesis, identities, seed, links or Links(), make_table, agents or {})
+
+    # --- running ---
+
+    def settle(self, life: Mapping[int, Life]) -> None:
+        """Let agents live in their environments from now on."""
+        self.lives.update(life)
+        for me in life:
+            self._plan_contribution(me)
+
+    def run(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Let virtual time pass to `until` [s], or until `done()`; returns whether it was done."""
+        while not (finished := done()) and self.timeline.now < until:
+            if not self.timeline.step():
+                break
+        return finished
+
+    def sync(self, table: FederatedQTable, timeout_s: float) -> bool:
+        """`Transport.sync`: contribute, and run until this member has agreed on a round or time is up."""
+        round = table.member.state.round
+        self._contribute(table.member.me)
+        return self.run(self.timeline.now + timeout_s, lambda: table.member.state.round > round)
+
+    @property
+    def event_hash(self) -> str:
+        """Hash over every event so far; equal runs have equal hashes."""
+        return self._pulse.hexdigest()
+
+    # --- hosting members ---
+
+    def _deliver(self, to: int, sender: int, frame: bytes) -> None:
+        self._pulse.update(b"%d %d %.9f " % (to, sender, self.timeline.now) + frame[:8])
+        self._perform(to, self.tables[to].member.receive(sender, frame))
+
+    def _perform(self, me: int, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send():
+                    self.network.send(me, effect.to, effect.frame)
+                case SetTimer():
+                    self.timeline.after(effect.delay, lambda timer=effect: self._fire(me, timer))
+                case Persist():
+                    self.records[me] = effect.record
+                case Sign():
+                    signature = self._identities[me].sign(effect.data)
+                    self._perform(me, self.tables[me].member.signed(effect, signature))
+                case Committed():
+                    self._committed(me, effect)
+                case WindowOpened():
+                    self._window_opened(me, effect.round)
+                case Blame():
+                    self.log.blames.append((self.timeline.now, me, effect.peer, effect.reason))
+                case Equivocation():
+                    self.log.equivocations.append(effect)
+
+    def _fire(self, me: int, timer: SetTimer) -> None:
+        if not self.network.is_stopped(me):
+            self._perform(me, self.tables[me].member.timer(timer))
+
+    def _live(self, me: int) -> None:
+        if me in self.lives:
+            self.lives[me].live_until(self.timeline.now)
+
+    def _window_opened(self, me: int, round: int) -> None:
+        """Join a round that others opened, at a random moment within the jitter, unless this member already has."""
+        jitter = self.genesis.config.sync_jitter * self.genesis.config.collect_ms / 1000
+
+        def join() -> None:
+            member = self.tables[me].member
+            if member.consensus.round == round and me not in member.streams.ahead:
+                self._contribute(me)
+
+        self.timeline.after(self._random.uniform(0, jitter), join)
+
+    def _contribute(self, me: int) -> None:
+        if self.network.is_stopped(me) or not self.tables[me].member.may_contribute:
+            return
+        self._live(me)
+        effects = self.tables[me].contribute()
+        tip = self.tables[me].member.streams.tips[me]
+        self.log.contributed[me, tip.seq + 1] = self.timeline.now
+        self._perform(me, effects)
+        self._plan_contribution(me)
+
+    def _plan_contribution(self, me: int) -> None:
+        """Contribute of its own accord once the agent will have had enough interactions, a little later each time."""
+        if me not in self.lives:
+            return
+        table = self.tables[me]
+        at = max(self.lives[me].time_of(table.next_due), self.timeline.now)
+        if at == float("inf"):
+            return
+        after = table.agent.interactions
+        jitter = 1 + self.genesis.config.sync_jitter * self._random.random()
+
+        def contribute() -> None:
+            self._live(me)
+            if table.due and table.agent.interactions > after:
+                self._contribute(me)
+
+        self.timeline.after((at - self.timeline.now) * jitter + 1e-3, contribute)
+
+    def _committed(self, me: int, committed: Committed) -> None:
+        self._live(me)
+        self._note(me, committed)
+        self.tables[me].on_committed(committed)
+        if committed.state.round > self._newest:
+            self._newest = committed.state.round
+            if self.on_round is not None:
+                self.on_round(committed)
+        self._plan_contribution(me)
+
+    def _note(self, me: int, committed: Committed) -> None:
+        now, state = self.timeline.now, committed.state
+        self.log.agreements.append(Agreement(now, me, state.round, committed.term, committed.skipped))
+        sent = self.log.contributed.get((me, state.heads[me].seq))
+        if sent is not None and not committed.skipped:
+            self.log.latencies.append(now - sent)
+
+
+def _seed(seed: int, purpose: str) -> bytes:
+    return hashlib.sha256(f"{seed} {purpose}".encode()).digest()
