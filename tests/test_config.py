@@ -43,7 +43,7 @@ def test_both_ends_are_allowed_and_beyond_is_an_error_that_names_all(field: str)
 
 
 def test_large_limits_are_shown_to_the_last_digit() -> None:
-    with pytest.raises(ConfigError, match="from 1 to 8388607$"):
+    with pytest.raises(ConfigError, match=r"from 1 to 8388607$"):
         FederationConfig(visit_budget_initial=2**23)
 
 
@@ -78,12 +78,12 @@ def test_kinds_of_evidence(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["median", None, ["q"]])
 def test_another_kind_is_refused(kind: Any) -> None:
-    with pytest.raises(ConfigError, match="evidence is .*; choose one of replay, implied, q"):
+    with pytest.raises(ConfigError, match=r"evidence is .*; choose one of replay, implied, q"):
         FederationConfig(evidence=kind)
 
 
 def test_rewards_must_have_a_range() -> None:
-    with pytest.raises(ConfigError, match="r_min is 2.0, above r_max 1.0; allowed: r_min <= r_max"):
+    with pytest.raises(ConfigError, match=r"r_min is 2\.0, above r_max 1\.0; allowed: r_min <= r_max"):
         FederationConfig(r_min=2.0, r_max=1.0)
 
 
@@ -111,7 +111,7 @@ def test_what_is_not_a_mapping_is_refused(given: Any) -> None:
 def test_out_of_range_fields_are_refused_when_decoded_too() -> None:
     encoded = msgspec.json.encode(FederationConfig(gamma=0.5))
     assert msgspec.json.decode(encoded, type=FederationConfig) == FederationConfig(gamma=0.5)
-    with pytest.raises(msgspec.ValidationError, match="gamma is 2.0; allowed: a number from 0 to 0.9999"):
+    with pytest.raises(msgspec.ValidationError, match=r"gamma is 2\.0; allowed: a number from 0 to 0\.9999"):
         msgspec.json.decode(b'{"gamma": 2.0}', type=FederationConfig)
 
 

@@ -105,7 +105,10 @@ class FederationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     def __post_init__(self) -> None:
         for field, (low, high) in RANGES.items():
-            _check_range(field, getattr(self, field), low, high)
+            value = getattr(self, field)
+            _check_range(field, value, low, high)
+            if isinstance(low, float):  # 1 and 1.0, 0.0 and -0.0 are equal: they must be the same federation
+                msgspec.structs.force_setattr(self, field, float(value) + 0.0)
         if self.evidence not in EVIDENCE_KINDS:
             raise ConfigError(f"evidence is {self.evidence!r}; choose one of {', '.join(EVIDENCE_KINDS)}")
         if self.r_min > self.r_max:

@@ -31,6 +31,10 @@ class ProtocolError(QorumError):
     """Bytes from a peer that break the protocol; the peer is to blame, never the caller."""
 
 
+class StoreError(QorumError):
+    """What a member made durable is missing or older than what it has signed since; it must not sign again."""
+
+
 class MissingExtra(QorumError, ImportError):  # noqa: N818 - says what it is about
     """An optional library is needed for this call; names the extra to install."""
 

@@ -124,14 +124,13 @@ class FederatedQTable:
     # --- driven by whoever hosts the member ---
 
     @property
-    def due(self) -> bool:
-        """Whether there is reason to contribute: enough interactions, ever more of them while nothing is agreed."""
-        return self.member.may_contribute and self.agent.interactions >= self.next_due
+    def next_due(self) -> int | None:
+        """Interactions of the agent at which it should contribute; None while its last contribution is not agreed on.
 
-    @property
-    def next_due(self) -> int:
-        """Interactions of the agent at which it is due."""
-        return self._contributed_at + self.config.sync_after_interactions * 2**self.member.uncommitted
+        Evidence computed on the newest agreed table compares with that of others directly, so a member waits for the
+        round; only if it waits longer than `sync_interval_ms`, its host lets it contribute all the same.
+        """
+        return self._contributed_at + self.config.sync_after_interactions if self._committed_since else None
 
     def contribute(self) -> list[Effect]:
         """State the agent's evidence in a signed contribution; empty if nothing changed."""
@@ -141,7 +140,8 @@ class FederatedQTable:
         self._contributed_at = self.agent.interactions
         effects = self.member.contribute(columns)
         if not self._committed_since:  # cut off: act on what this side has heard since
-            self._adopt(evidence, state)
+            newer = self.member.streams.newer(state.round + 1)
+            self.agent.adopt(personal_view(state, self._author.accused, evidence, newer))
         self._committed_since = False
         return effects
 
@@ -151,12 +151,8 @@ class FederatedQTable:
         others = state.registers.member != self.member.me
         self._received += int((others & (state.registers.base >= before)).sum())
         self._author.accuse(self._caught(state))
-        self._adopt(self._evidence(), state)
+        self.agent.adopt(personal_view(state, self._author.accused, self._evidence()))
         self._committed_since = True
-
-    def _adopt(self, evidence: Evidence, state: State) -> None:
-        newer = () if self._committed_since else self.member.streams.newer(state.round + 1)
-        self.agent.adopt(personal_view(state, self._author.accused, evidence, newer))
 
     def _evidence(self) -> Evidence:
         return self.agent.evidence(self.member.state.table)

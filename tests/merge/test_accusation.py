@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qorum.config import FederationConfig
-from qorum.merge.accusation import MIN_VISITS, accuse, excluded
+from qorum.merge.accusation import CONTRADICTIONS, REPEATED, accuse, excluded
 from qorum.merge.fixed import ONE, VALUE_LIMIT, to_fixed
 from qorum.merge.registers import Registers
 from qorum.merge.rule import Ground
@@ -23,12 +23,17 @@ def ground_of(n: int, n_cells: int = N_CELLS, move: int = 0) -> Ground:
     return Ground(10, np.zeros(n_cells, np.int64), np.full(4, move), np.zeros(n, dtype=bool))
 
 
-def claims(
-    member: list[int], value: list[int], visits: int = 2, spread: int = 0, base: int | list[int] = 9
-) -> Registers:
-    """Claims about cell 0 by members in ascending order."""
-    same = np.ones(len(member), dtype=np.int64)
-    return Registers(np.array(member), np.array(value), visits * same, spread * same, np.array(base) * same, same)
+def claims(mine: list[int], theirs: list[int], visits: int = 2, bases: tuple[int, int] = (9, 9)) -> Registers:
+    """Member 0's and member 1's values of cells 0, 1, ... as seen without any spread."""
+    rows = [(cell << 16, value, bases[0]) for cell, value in enumerate(mine)]
+    rows += [(cell << 16 | 1, value, bases[1]) for cell, value in enumerate(theirs)]
+    key, value, base = np.array(sorted(rows), dtype=np.int64).reshape(-1, 3).T
+    same = np.ones_like(key)
+    return Registers(key, value, visits * same, 0 * same, base, same)
+
+
+def caught(registers: Registers, me: int = 0, move: int = 0, **fields: object) -> list[int]:
+    return np.flatnonzero(accuse(registers, me, ground_of(4, move=move), rules_of(4, **fields))).tolist()
 
 
 def noisy_fleet(n: int, seed: int, noise: float = 5.0) -> Registers:
@@ -63,34 +68,63 @@ def test_a_liar_is_caught_by_everybody_who_looked() -> None:
     assert np.flatnonzero(excluded(masks, rules.tolerated)).tolist() == [7]
 
 
+TRUTH = [0] * REPEATED
+
+
 def test_where_the_task_is_deterministic_a_small_lie_is_enough() -> None:
-    rules, ground = rules_of(4), ground_of(4, 1)
-    most = 2 * (rules.rewrite_threshold + 1)  # either side may leave a change this small unwritten
-    honest, lying = claims([0, 1], [0, most]), claims([0, 1], [0, most + 1])
-    assert accuse(honest, 0, ground, rules).tolist() == [False] * 4
-    assert accuse(lying, 0, ground, rules).tolist() == [False, True, False, False]
+    most = 2 * (rules_of(4).rewrite_threshold + 1)  # either side may leave a change this small unwritten
+    assert caught(claims(TRUTH, [most] * REPEATED)) == []
+    assert caught(claims(TRUTH, [most + 1] * REPEATED)) == [1]
+    assert caught(claims(TRUTH, [-most - 1] * REPEATED)) == [1]
+
+
+def test_a_member_is_convicted_of_a_majority_and_never_of_a_few() -> None:
+    lie = 50 * ONE
+    half, few = REPEATED // 2, CONTRADICTIONS
+    assert caught(claims(TRUTH, [lie] * half + [0] * (REPEATED - half))) == []
+    assert caught(claims(TRUTH, [lie] * (half + 1) + [0] * (REPEATED - half - 1))) == [1]
+    assert caught(claims(TRUTH, [lie] * (few - 1))) == []
+    assert caught(claims(TRUTH, [lie] * few)) == [1]
 
 
 def test_claims_about_older_tables_are_given_the_drift_since() -> None:
-    rules, ground = rules_of(4, gamma=0.5), ground_of(4, 1, move=ONE)
-    fair = 2 * (rules.rewrite_threshold + 1) + ONE  # gamma * two moves
-    for value, caught in ((fair, False), (fair + 1, True)):
-        assert accuse(claims([0, 1], [0, value], base=[9, 7]), 0, ground, rules)[1] == caught
+    fair = 2 * (rules_of(4).rewrite_threshold + 1) + ONE  # gamma * two moves
+    for value, convicted in ((fair, []), (fair + 1, [1])):
+        for bases in ((9, 7), (7, 9)):
+            registers = claims(TRUTH, [value] * REPEATED, bases=bases)
+            assert caught(registers, move=ONE, gamma=0.5) == convicted
 
 
-@pytest.mark.parametrize(("base", "caught"), [(4, False), (5, True), (9, True), (10, False)])
-def test_only_claims_within_the_window_ground_an_accusation(base: int, caught: bool) -> None:
-    rules, ground = rules_of(4, base_window=4), ground_of(4, 1)
-    assert accuse(claims([0, 1], [0, 50 * ONE], base=[9, base]), 0, ground, rules)[1] == caught
-    assert accuse(claims([0, 1], [0, 50 * ONE], base=[base, 9]), 0, ground, rules)[1] == caught
+@pytest.mark.parametrize(("base", "convicted"), [(4, []), (5, [1]), (9, [1]), (10, [])])
+def test_only_claims_within_the_window_ground_an_accusation(base: int, convicted: list[int]) -> None:
+    lies = [50 * ONE] * REPEATED
+    assert caught(claims(TRUTH, lies, bases=(9, base)), base_window=4) == convicted
+    assert caught(claims(TRUTH, lies, bases=(base, 9)), base_window=4) == convicted
 
 
 def test_a_member_that_hardly_looked_accuses_nobody() -> None:
-    rules, ground = rules_of(4), ground_of(4, 1)
-    assert not accuse(claims([0, 1], [0, 90 * ONE], visits=MIN_VISITS - 1), 0, ground, rules).any()
-    assert not accuse(claims([1, 2], [0, 90 * ONE]), 0, ground, rules).any()
-    assert not accuse(claims([0], [90 * ONE]), 0, ground, rules).any()
-    assert not accuse(Registers.empty(), 0, ground, rules).any()
+    lies = [50 * ONE] * REPEATED
+    assert caught(claims(TRUTH, lies, visits=1)) == []
+    assert caught(claims(TRUTH[1:], lies)) == []
+    assert caught(claims(TRUTH, lies), me=2) == []
+    assert caught(claims(TRUTH, [])) == []
+    assert caught(Registers.empty()) == []
+
+
+def test_who_saw_scatter_elsewhere_does_not_trust_two_equal_samples() -> None:
+    exact = claims(TRUTH, [10 * ONE] * REPEATED)
+    spread = np.where((exact.cell % 4 == 0) & (exact.member == 0), 8 * ONE, 0)
+    scattered = Registers(exact.key, exact.value, exact.visits, spread, exact.base, exact.version)
+    assert caught(exact) == [1]
+    assert caught(scattered) == []
+
+
+def test_the_widest_spreads_do_not_overflow() -> None:
+    extreme = claims([VALUE_LIMIT] * N_CELLS, [-VALUE_LIMIT] * N_CELLS, visits=2**32 - 1)
+    spread = np.full(len(extreme), 2 * VALUE_LIMIT)
+    wide = Registers(extreme.key, extreme.value, extreme.visits, spread, extreme.base, extreme.version)
+    assert caught(wide) == [1]  # after so many visits even this spread leaves no doubt
+    assert caught(wide, accusation_factor=64.0) == []
 
 
 ROWS = st.tuples(

@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -79,3 +80,7 @@ def test_where_nobody_ever_saw_any_spread_there_is_none() -> None:
 
 def test_the_widest_distance_is_that_between_the_limits() -> None:
     assert WIDEST == 2 * VALUE_LIMIT
+
+
+def test_own_spread_and_agreed_spread_weigh_alike_at_four_visits() -> None:
+    assert pooled_spread(one(0), one(4), one(2 * ONE)).item() / ONE == pytest.approx(2 / math.sqrt(2), abs=0.01)

@@ -127,6 +127,14 @@ def test_a_later_incarnation_wins_over_a_higher_seq() -> None:
     assert Registers.of([after, before]).value.tolist() == [2]
 
 
+def test_two_branches_under_one_version_still_join_to_one() -> None:
+    contents = [(1, 5, 0), (2, 5, 0), (2, 6, 0), (2, 6, 1)]  # value, visits, spread
+    branches = [Registers.of([writes(0, 1, 9 - at, {0: content})]) for at, content in enumerate(contents)]
+    for a, b in pairwise(branches):
+        assert a.join(b) == b.join(a)
+        assert rows(a.join(b))[0][:3] == rows(b)[0][:3]
+
+
 def test_an_affirmation_keeps_what_it_covers_current() -> None:
     first = writes(3, 1, 0, {0: (5, 1, 0), 1: (6, 1, 0), 2: (7, 1, 0)})
     other = writes(2, 1, 0, {1: (8, 1, 0)})

@@ -15,7 +15,7 @@ from qorum.config import EVIDENCE_KINDS, FederationConfig
 from qorum.merge import rule
 from qorum.merge.fixed import ONE, POWER_ONE, VALUE_LIMIT, visit_cap
 from qorum.merge.registers import Registers, Writes
-from qorum.merge.rule import Ground, Merged, compatible, eligible, merge
+from qorum.merge.rule import Ground, Merged, compatible, eligible, merge, unreported
 from qorum.merge.rules import Rules
 
 
@@ -55,7 +55,7 @@ def slow_eligible(rows: list[Row], ground: Ground, rules: Rules) -> list[Row]:
     result = []
     for row in sorted(capped, key=lambda row: (row.version, row.cell)):
         spent[row.member] += row.visits
-        recent = ground.round - 1 - window <= row.base <= ground.round - 1
+        recent = max(ground.round - 1 - window, ground.since) <= row.base <= ground.round - 1
         paid = spent[row.member] <= rules.visit_budget(ground.round)
         if row.visits > 0 and recent and paid and not ground.excluded[row.member]:
             clamped = min(max(row.value, low), high) if rules.evidence == "replay" else row.value
@@ -145,7 +145,8 @@ def situations(draw: st.DrawFn) -> tuple[list[Row], Ground, Rules]:
     previous = draw(st.lists(value, min_size=n_cells, max_size=n_cells))
     ground = ground_of(previous, n, moves=draw(st.integers(0, ONE)))
     excluded = draw(st.sets(st.integers(0, n - 1), max_size=3))
-    return rows, replace(ground, excluded=np.isin(np.arange(n), list(excluded))), rules
+    since = draw(st.sampled_from([0, 0, 8, 9]))
+    return rows, replace(ground, excluded=np.isin(np.arange(n), list(excluded)), since=since), rules
 
 
 def random_rows(n: int, n_cells: int, share: float, seed: int) -> list[Row]:
@@ -159,7 +160,7 @@ def random_rows(n: int, n_cells: int, share: float, seed: int) -> list[Row]:
             int(truth[cell] + rng.integers(-ONE, ONE)),
             int(rng.integers(0, 30)),
             int(rng.integers(0, ONE)),
-            int(rng.integers(4, 11)),
+            int(rng.choice([4, 5, 8, 10, *[9] * 36])),
             int(rng.integers(0, 9)),
         )
         for cell, member in there
@@ -294,6 +295,11 @@ def test_no_registers_leave_the_table_as_it_was() -> None:
     assert compatible(Registers.empty(), ground, rules_of(4, 1)).tolist() == []
 
 
+def test_before_anybody_reported_every_cell_has_its_first_value() -> None:
+    rules = rules_of(4, 1, initial_q=2)
+    assert outcome(unreported(2, rules)) == [[2 * ONE] * 2, [0, 0], [0, 0], [False, False]]
+
+
 # --- the extremes of 593 members ------------------------------------------------------------------------
 
 
@@ -314,3 +320,29 @@ def test_nothing_overflows_at_the_extremes(tolerated: int, reporters: int, evide
     assert merged == slow_merge(rows, ground, rules)
     assert merged[0][:2] == [VALUE_LIMIT, -VALUE_LIMIT]
     assert merged[1][0] == visit_cap(593) * (reporters - 2 * tolerated if merged[3][0] else reporters)
+
+
+# --- limits that random situations seldom hit ---------------------------------------------------------------
+
+
+def test_the_bounds_are_those_of_the_whole_table_in_every_block() -> None:
+    rules = rules_of(4, 1, r_min=0, r_max=0, gamma=0.5)
+    claims = registers_of([Row(0, 0, 100 * ONE, 1, 0, 9, 1), Row(1, 0, -100 * ONE, 1, 0, 9, 1)])
+    with mock.patch.object(rule, "BLOCK", 1):
+        merged = merge(claims, ground_of([-8 * ONE, 6 * ONE], 4), rules)
+    assert merged.value.tolist() == [3 * ONE, -4 * ONE]
+
+
+def test_a_budget_is_spent_to_the_last_visit_on_the_oldest_writes() -> None:
+    config = FederationConfig(visit_budget_initial=10, visit_budget_per_round=0)
+    rules = Rules.of(config, 4, 1)
+    rows = [Row(0, 1, 7, 1, 0, 9, 3), Row(1, 1, 7, 6, 0, 9, 1), Row(2, 1, 7, 4, 0, 9, 2), Row(2, 2, 7, 10, 0, 9, 9)]
+    counting = eligible(registers_of(rows), ground_of([0, 0, 0], 4), rules)
+    assert list(zip(counting.cell.tolist(), counting.member.tolist(), strict=True)) == [(1, 1), (2, 1), (2, 2)]
+
+
+def test_an_interval_that_just_touches_the_highest_lower_bound_belongs_to_the_group() -> None:
+    rules, ground = rules_of(10, 3), ground_of([0], 10)
+    reach = 2 * (rules.rewrite_threshold + 1)  # nobody saw any spread
+    claims = registers_of([Row(0, m, value, 2, 0, 9, 1) for m, value in enumerate([-1, 0, reach])])
+    assert compatible(claims, ground, rules).tolist() == [False, True, True]

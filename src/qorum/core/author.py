@@ -37,7 +37,7 @@ class Author:
         """
         value = to_fixed(evidence.value)
         spread = to_fixed(np.minimum(evidence.spread, VALUE_LIMIT / ONE))
-        visits = self._within_budget(evidence.visits, state.round + 1)
+        visits = self._within_budget(evidence, state.round + 1)
         rows, complete = self._select(evidence, value, visits)
         ids = state.cells.find(evidence.state_hash[rows], evidence.action[rows])
         order = np.concatenate([np.flatnonzero(ids != UNKNOWN)[np.argsort(ids[ids != UNKNOWN])],
@@ -57,19 +57,20 @@ class Author:
 
     def changed(self, evidence: Evidence, state: State) -> Ints:
         """Rows of `evidence`, ascending, that the next contribution would write."""
-        value, visits = to_fixed(evidence.value), self._within_budget(evidence.visits, state.round + 1)
+        value, visits = to_fixed(evidence.value), self._within_budget(evidence, state.round + 1)
         return self._changed(evidence, value, visits)[0]
 
     def _changed(self, evidence: Evidence, value: Ints, visits: Ints) -> tuple[Ints, Ints]:
         """Rows worth writing, ascending, and by how much each moved; new cells moved the most.
 
-        A cell whose value stands is written again only when its visits have doubled.
+        A cell whose value stands is written again only when its visits have doubled, or when it must say fewer than it
+        did to stay within the budget.
         """
         at = self._cells.find(evidence.state_hash, evidence.action)
         new = at == UNKNOWN
         old_value, old_visits = np.append(self._value, 0)[at], np.append(self._visits, 0)[at]
         moved = np.where(new, 2 * VALUE_LIMIT, np.abs(value - old_value))
-        changed = (moved > self._rules.rewrite_threshold) | (visits >= 2 * old_visits)
+        changed = (moved > self._rules.rewrite_threshold) | (visits >= 2 * old_visits) | (visits < old_visits)
         rows = np.flatnonzero((changed | (self._rules.evidence == "implied")) & (visits > 0))
         return rows, moved[rows]
 
@@ -86,21 +87,27 @@ class Author:
         self._value[at], self._visits[at] = value[rows], visits[rows]
         return rows, complete
 
-    def _within_budget(self, visits: Ints, rounds: int) -> Ints:
+    def _within_budget(self, evidence: Evidence, rounds: int) -> Ints:
         """Visits lowered to a common level where their sum would exceed the budget.
 
-        What is held back are repeated visits to the cells known best: the least informative ones.
+        What is held back are repeated visits to the cells known best: the least informative ones. What is left of the
+        budget gives some cells one visit more, those first that have said so before, so that few are written again.
         """
-        capped = np.minimum(visits, self._rules.visit_cap)
-        excess = int(capped.sum()) - self._rules.visit_budget(rounds)
-        if excess <= 0:
+        capped = np.minimum(evidence.visits, self._rules.visit_cap)
+        budget = self._rules.visit_budget(rounds)
+        if int(capped.sum()) <= budget:
             return capped
         level, high = 0, self._rules.visit_cap
         while level < high:
             middle = (level + high + 1) // 2
-            fits = int(np.minimum(capped, middle).sum()) <= self._rules.visit_budget(rounds)
+            fits = int(np.minimum(capped, middle).sum()) <= budget
             level, high = (middle, high) if fits else (level, middle - 1)
-        return np.minimum(capped, level)
+        lowered = np.minimum(capped, level)
+        stated = np.append(self._visits, 0)[self._cells.find(evidence.state_hash, evidence.action)]
+        above = np.flatnonzero(capped > level)
+        above = above[np.argsort(stated[above] <= level, kind="stable")]
+        lowered[above[: budget - int(lowered.sum())]] += 1
+        return lowered
 
     def accuse(self, members: NDArray[np.bool_]) -> None:
         """Add to those caught. members: bool[n]."""

@@ -1,6 +1,7 @@
 """`Cells`: the dictionary of cells a federation has agreed on. Ids are positions; cells are only ever appended.
 
-So an id in a signed contribution means the same cell for ever, at every member that holds its base round or a later one.
+So an id in a signed contribution means the same cell for ever, at every member that holds its base round or a later
+one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The agreed round: Tendermint's Algorithm 1 (Buchman, Kwon, Milosevic, arXiv 1807.04938) with merge rounds as heights.
 
-Names differ from the paper: its height is our round, its round our term, prevote and precommit are first and second vote,
-lockedValue and validValue are lock and best. Each rule cites the paper's line. `Consensus` decides on hashes; whether a
-value is valid, and what a fresh one is, it asks its `Judge`.
+Names differ from the paper: its height is our round, its round our term, prevote and precommit are first and second
+vote, lockedValue and validValue are lock and best. Each rule cites the paper's line. `Consensus` decides on hashes;
+whether a value is valid, and what a fresh one is, it asks its `Judge`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ import msgspec
 from qorum.core import wire
 from qorum.core.effects import Effect, Persist, SetTimer, Sign, Timer
 from qorum.core.genesis import Genesis
-from qorum.core.messages import NIL, NO_TERM, Commit, Kind, Proposal, Votes
-from qorum.core.votes import FIRST, SECOND, TERMS_AHEAD, Tally
+from qorum.core.messages import NIL, NO_TERM, Kind, Proposal, Votes
+from qorum.core.votes import FIRST, SECOND, TERMS_AHEAD, Counted, Tally
+from qorum.errors import StoreError
 
 EPOCH = 0
 VALUES_KEPT = 64
+GATHER_SHARE = 1 / 3
+"""Of the time that others wait for a proposal, how much its leader may spend on waiting for a cited certificate."""
 
 
 class Verdict(Enum):
@@ -91,25 +94,40 @@ class Durable(msgspec.Struct, array_like=True):
     best_value: bytes = b""
     """Body of the value that `best` certifies, once held."""
     signed: dict[int, Signed] = {}
-    commit: Commit | None = None
-    """Proof of the round before."""
+    """The last proposal and the last vote of each step."""
+    own: tuple[Signed, ...] = ()
+    """This member's contributions that no round has taken, oldest first: were one lost, its stream could not go on."""
 
 
 _durable = msgspec.msgpack.Decoder(Durable)
 
 
 class Consensus:
-    """One member's part in agreeing on rounds. Call a method per event; collect `effects` afterwards."""
+    """One member's part in agreeing on rounds. Call a method per event; `take_effects` afterwards."""
 
-    def __init__(self, genesis: Genesis, me: int, judge: Judge, record: bytes | None = None) -> None:
+    def __init__(
+        self, genesis: Genesis, me: int, judge: Judge, record: bytes | None = None, round: int = 1
+    ) -> None:
+        """record: the last one persisted; round: the one after the newest agreed state."""
         self._genesis = genesis
         self._config = genesis.config
         self._me = me
         self._judge = judge
         self._q = genesis.quorum.size
-        self.effects: list[Effect] = []
-        self.durable = _durable.decode(record) if record else Durable(round=1, term=0, step=Step.PROPOSE)
+        self._effects: list[Effect] = []
+        self._dirty = False
+        """Whether the durable record changed since it was last persisted."""
+        self.durable = _durable.decode(record) if record else Durable(round=round, term=0, step=Step.PROPOSE)
+        if self.durable.round > round:
+            raise StoreError(
+                f"the record is of round {self.durable.round}, the state of {round - 1}: a newer state was lost"
+            )
+        if self.durable.round < round:  # the crash came after the state was kept and before the record was
+            self.durable = self._at_start_of(round, self.durable.own)
         self._reset_round()
+
+    def _at_start_of(self, round: int, own: tuple[Signed, ...]) -> Durable:
+        return Durable(round=round, term=0, step=Step.PROPOSE, signed=self.durable.signed, own=own)
 
     def _reset_round(self) -> None:
         self.tally = Tally(self.round, self._genesis.members, self._q)
@@ -120,8 +138,6 @@ class Consensus:
         self._window_closed = False
         self._timed: set[tuple[Timer, int]] = set()
         self._gathered = NO_TERM
-        if self.durable.best_value:
-            self.values[_hash(self.durable.best_value)] = self.durable.best_value
 
     # --- where this member is ---
 
@@ -138,17 +154,31 @@ class Consensus:
     @property
     def role(self) -> Role:
         """This member's part in the current term."""
-        if self._genesis.leader(self.round, self.term) != self._me:
+        if not self._leads():
             return Role.FOLLOWER
-        return Role.LEADER if self._may_lead() else Role.CANDIDATE
+        return Role.LEADER if self._elected() and not self._gathers() else Role.CANDIDATE
+
+    @property
+    def best_term(self) -> int:
+        """Term of the newest first certificate of this round; NO_TERM before the first."""
+        return self.durable.best.term if self.durable.best else NO_TERM
+
+    def body(self, value_hash: bytes) -> bytes | None:
+        """An encoded value of this round, if it is held."""
+        value, best = self.values.get(value_hash), self.durable.best
+        if value is None and best is not None and best.value == value_hash:
+            return self.durable.best_value or None
+        return value
 
     # --- events ---
 
     def resume(self) -> None:
         """Take up where the durable record stands: the same timers, the same signed bytes."""
-        for signed in self.durable.signed.values():
+        for signed in (*self.durable.own, *self.durable.signed.values()):
             if signed.kind == Kind.CONTRIBUTION or signed.round == self.round:
                 self._ask_signature(signed)
+        if self.durable.best is not None:
+            self.tally.add(self.durable.best, self.term)
         if self.term > 0:
             self._start_timer(Timer.PROPOSE)
         self.advance()
@@ -176,15 +206,16 @@ class Consensus:
 
     def on_value(self, value: bytes) -> None:
         """The body of a value, proposed or asked for."""
-        if len(self.values) < VALUES_KEPT:
-            self.values[_hash(value)] = value
+        self.values[_hash(value)] = value
+        if len(self.values) > VALUES_KEPT:
+            del self.values[next(iter(self.values))]  # the oldest; asked for again if it is needed after all
 
-    def on_votes(self, votes: Votes) -> tuple[int, list[int]]:
-        """Verified votes of this round. Returns the mask of those that were new, and who voted twice."""
-        fresh, twice = self.tally.add(votes, self.term)
-        if fresh or votes.term > self.term:
+    def on_votes(self, votes: Votes) -> Counted:
+        """Verified votes of this round."""
+        counted = self.tally.add(votes, self.term)
+        if counted.turning:
             self.advance()
-        return fresh, twice
+        return counted
 
     def on_timer(self, timer: SetTimer) -> None:
         """A timer fired; it counts only if what it waited for is still outstanding."""
@@ -201,23 +232,31 @@ class Consensus:
             self._gathered = self.term
         self.advance()
 
-    def enter_round(self, round: int, commit: Commit) -> None:
-        """The round before is applied, proven by `commit`: start `round` at term 0, free of lock and best (l. 49-54)."""
-        self.durable = Durable(
-            round=round, term=0, step=Step.PROPOSE, signed=self.durable.signed, commit=commit
-        )
+    def contribute(self, base: int, body: bytes) -> None:
+        """Have the next item of this member's stream signed."""
+        signed = Signed(Kind.CONTRIBUTION, base, 0, body)
+        self.durable.own = (*self.durable.own, signed)
+        self._persist()
+        self._ask_signature(signed)
+
+    def enter_round(self, round: int, own: tuple[Signed, ...]) -> None:
+        """The round before is applied: start `round` at term 0, free of lock and best (l. 49-54).
+
+        own: this member's contributions that are still to be committed.
+        """
+        self.durable = self._at_start_of(round, own)
         self._persist()
         self._reset_round()
 
     # --- rules; each returns whether it changed anything ---
 
     def advance(self) -> None:
-        """Apply the rules until none fires."""
+        """Apply the rules until none fires. A federation that is too small agrees on nothing."""
         rules = (
             self._decide, self._note_best, self._skip, self._propose,
             self._vote_on_proposal, self._lock_and_vote, self._vote_nil, self._start_vote_timers,
         )  # fmt: skip
-        while not self.decided and any(rule() for rule in rules):
+        while self._genesis.agrees and not self.decided and any(rule() for rule in rules):
             pass
 
     def _decide(self) -> bool:
@@ -233,12 +272,15 @@ class Consensus:
 
     def _note_best(self) -> bool:
         """l. 42: any first certificate newer than the best one, at any step."""
-        newest = self.durable.best.term if self.durable.best else NO_TERM
-        certificate = self.tally.newest_first(newest)
-        if certificate is None:
+        certificate = self.tally.newest_first(self.best_term)
+        if certificate is not None:
+            self.durable.best, self.durable.best_value = certificate, b""
+        best = self.durable.best
+        body = self._body_of(best.value) if best and not self.durable.best_value else None
+        if body is not None:
+            self.durable.best_value = body
+        if certificate is None and body is None:
             return False
-        self.durable.best = certificate
-        self.durable.best_value = self._body_of(certificate.value) or b""
         self._persist()
         return True
 
@@ -254,7 +296,10 @@ class Consensus:
         """l. 14-19: once per term, the best certified value if there is one, else a fresh one."""
         last = self.durable.signed.get(Kind.PROPOSAL)
         done = last is not None and (last.round, last.term) == (self.round, self.term)
-        if done or self.durable.step != Step.PROPOSE or not self._leads() or not self._may_lead():
+        if done or self.durable.step != Step.PROPOSE or not self._leads() or not self._elected():
+            return False
+        if self._gathers():
+            self._start_timer(Timer.GATHER)
             return False
         best = self.durable.best
         value = self._body_of(best.value) if best else self._judge.fresh_value()
@@ -266,18 +311,13 @@ class Consensus:
     def _leads(self) -> bool:
         return self._genesis.leader(self.round, self.term) == self._me
 
-    def _may_lead(self) -> bool:
-        """At term 0: the window has closed. Later: elected by a quorum of second votes of the term before, and the
-        highest certificate those cite is held, or one gossip delay has passed in vain."""
-        if self.term == 0:
-            return self._window_closed
-        if not self.tally.has_quorum(self.term - 1, SECOND):
-            return False
-        newest = self.durable.best.term if self.durable.best else NO_TERM
-        if self.tally.cited(self.term - 1) <= newest or self._gathered == self.term:
-            return True
-        self._start_timer(Timer.GATHER)
-        return False
+    def _elected(self) -> bool:
+        """At term 0 the window has closed; later a quorum cast second votes of the term before."""
+        return self._window_closed if self.term == 0 else self.tally.has_quorum(self.term - 1, SECOND)
+
+    def _gathers(self) -> bool:
+        """Whether the highest certificate that the election votes cite is still awaited."""
+        return self.tally.cited(self.term - 1) > self.best_term and self._gathered != self.term
 
     def _vote_on_proposal(self) -> bool:
         """l. 22 and 28: the first vote of the term."""
@@ -339,7 +379,7 @@ class Consensus:
         self._start_timer(Timer.PROPOSE)
 
     def _vote_second_nil(self) -> None:
-        self._vote(SECOND, NIL, self.durable.best.term if self.durable.best else NO_TERM)
+        self._vote(SECOND, NIL, self.best_term)
 
     def _vote(self, step: int, value: bytes, cited: int = NO_TERM) -> None:
         self.durable.step = Step.FIRST_VOTE if step == FIRST else Step.SECOND_VOTE
@@ -348,35 +388,38 @@ class Consensus:
         self._sign(Kind.FIRST_VOTE if step == FIRST else Kind.SECOND_VOTE, wire.encode(unsigned))
 
     def _sign(self, kind: Kind, body: bytes) -> None:
-        self.sign(Signed(kind, self.round, self.term, body))
-
-    def sign(self, signed: Signed) -> None:
         """Record first what is to be signed, then ask for the signature: no crash can make this member sign two."""
-        self.durable.signed = {**self.durable.signed, signed.kind: signed}
+        signed = Signed(kind, self.round, self.term, body)
+        self.durable.signed = {**self.durable.signed, kind: signed}
         self._persist()
         self._ask_signature(signed)
 
     def _ask_signature(self, signed: Signed) -> None:
         data = signed_data(self._genesis.federation, signed)
-        self.effects.append(Sign(Kind(signed.kind), signed.round, signed.term, signed.body, data))
+        self._effects.append(Sign(Kind(signed.kind), signed.round, signed.term, signed.body, data))
 
     def _persist(self) -> None:
-        self.effects.append(Persist(wire.encode(self.durable)))
+        self._dirty = True
+
+    def take_effects(self) -> list[Effect]:
+        """What is to be done since the last call: one record that covers everything, then what it implies."""
+        record: list[Effect] = [Persist(wire.encode(self.durable))] if self._dirty else []
+        effects, self._effects, self._dirty = record + self._effects, [], False
+        return effects
 
     def _start_timer(self, name: Timer) -> None:
         """Once per term. Delays grow with the term, so that some term is longer than the network is slow."""
         if (name, self.term) in self._timed:
             return
         self._timed.add((name, self.term))
-        base = {
-            Timer.PROPOSE: self._config.propose_timeout_ms,
-            Timer.GATHER: 2 * self._config.gossip_tick_ms,
-        }.get(name, self._config.vote_timeout_ms)
+        waits_for_leader = name in (Timer.PROPOSE, Timer.GATHER)
+        base = self._config.propose_timeout_ms if waits_for_leader else self._config.vote_timeout_ms
         grown = min(base + self.term * self._config.timeout_step_ms, self._config.timeout_cap_ms)
-        self.effects.append(SetTimer(name, grown / 1000, self.round, self.term))
+        share = GATHER_SHARE if name is Timer.GATHER else 1
+        self._effects.append(SetTimer(name, grown * share / 1000, self.round, self.term))
 
     def _body_of(self, value_hash: bytes) -> bytes | None:
-        value = self.values.get(value_hash)
+        value = self.body(value_hash)
         if value is None:
             self._judge.want(value_hash)
         return value

@@ -1,11 +1,15 @@
-"""What the core wants done. Whoever runs it carries the effects out in order, each finished before the next begins."""
+"""What the core wants done. Whoever runs it carries the effects out in order, each finished before the next begins.
+
+An event returns at most one `Persist`. Everything it signs or sends comes after it; a `Committed` comes before it, so
+that a restarted member is given a state at least as new as the record.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
-from qorum.core.messages import Kind
+from qorum.core.messages import Commit, Kind
 from qorum.core.state import State
 
 
@@ -67,20 +71,23 @@ class WindowOpened:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A round is agreed, or a snapshot of it was taken over."""
+    """A round is agreed, or a snapshot of it was taken over. Keep state and commit together: a restart needs both."""
 
     state: State
     term: int
     skipped: int
     """Rounds that a snapshot jumped over."""
+    commit: Commit
+    """Proof of the round."""
 
 
 @dataclass(frozen=True, slots=True)
 class Equivocation:
-    """Proof that a member signed two bodies for one slot: the two signed messages."""
+    """Proof that a member signed two bodies for one slot."""
 
     member: int
     proof: tuple[bytes, bytes]
+    """Two encoded messages, each with the member's signature: `Votes`, `Proposal` or `Item`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,11 @@ class Genesis(msgspec.Struct, frozen=True, dict=True):
         """n."""
         return len(self.public_keys)
 
+    @property
+    def agrees(self) -> bool:
+        """Whether there are members enough to agree on rounds; fewer only gossip."""
+        return self.members >= self.config.min_peers_for_consensus
+
     def leader(self, round: int, term: int) -> int:
         """The member scheduled for (round, term): a permutation per round, so that no one can choose its turn."""
         return self._order(round)[term % self.members]

@@ -1,7 +1,7 @@
 """Gossip: eager push of small control messages, announce-then-pull of contributions, anti-entropy under both.
 
-`Gossip` knows whom to tell and what is still to be told or fetched. It draws peers from the whole member list each time: a
-fixed set of neighbours is fatal when a third of them lie.
+`Gossip` knows whom to tell and what is still to be told or fetched. It draws peers from the whole member list each time:
+a fixed set of neighbours is fatal when a third of them lie.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ PULL_TICKS = 2
 """Ticks after which an unanswered pull is sent to somebody else."""
 PULL_LIMIT = 512
 """Hashes in one pull or announcement."""
-
+HEARD_LIMIT = 4096
+"""Announced hashes remembered as pulled; a flood of others makes a member forget, not grow."""
 
 SlotBody = tuple[int, int, int, tuple[bytes, int]]
 """(round, term, step, (value, cited)): what votes in one message have in common."""
@@ -38,8 +39,12 @@ class Gossip:
         self._flushing = False
         self._ticks = 0
         self._wanted: dict[bytes, int] = {}
-        """Hash -> tick of the last pull for it."""
+        """Hash of what consensus needs -> tick of the last pull for it; pulled until it comes."""
+        self._heard: dict[bytes, int] = {}
+        """Hash of what was announced -> tick of the pull for it; anti-entropy brings what does not come."""
         self._served: set[tuple[int, str]] = set()
+        self._spent: dict[int, int] = {}
+        """Peer -> bytes of payload sent to it in this tick."""
         self.effects: list[Effect] = []
 
     # --- sending ---
@@ -78,9 +83,9 @@ class Gossip:
         """Send what has gathered, in one frame to each of a fresh set of members."""
         self._flushing = False
         parts: list[Record] = list(votes)
-        if self._announced:
-            parts.append(Announce(tuple(self._announced[:PULL_LIMIT])))
-            self._announced = []
+        for start in range(0, len(self._announced), PULL_LIMIT):
+            parts.append(Announce(tuple(self._announced[start : start + PULL_LIMIT])))
+        self._announced = []
         if parts:
             record = parts[0] if len(parts) == 1 else Bundle(tuple(wire.encode(part) for part in parts))
             self.send(self._sample(), record)
@@ -95,22 +100,35 @@ class Gossip:
     # --- fetching ---
 
     def want(self, hashes: Iterable[bytes], source: int | None) -> None:
-        """Pull what is not already being pulled, from `source` or anybody."""
-        due = [h for h in hashes if self._ticks - self._wanted.get(h, -PULL_TICKS) >= PULL_TICKS]
+        """Pull what consensus needs and is not already being pulled, from `source` or anybody, until it comes."""
+        self._pull(hashes, self._wanted, source)
+
+    def hear(self, hashes: Iterable[bytes], source: int) -> None:
+        """Pull what `source` announced and was not pulled lately."""
+        self._pull(hashes, self._heard, source)
+        while len(self._heard) > HEARD_LIMIT:
+            del self._heard[next(iter(self._heard))]
+
+    def _pull(self, hashes: Iterable[bytes], asked: dict[bytes, int], source: int | None) -> None:
+        due = [h for h in hashes if self._ticks - asked.get(h, -PULL_TICKS) >= PULL_TICKS]
         peer = self.any_peer() if source is None else source
         if due and peer is not None:
-            for hash in due:
-                self._wanted[hash] = self._ticks
+            asked.update(dict.fromkeys(due, self._ticks))
             for start in range(0, len(due), PULL_LIMIT):
                 self.send([peer], Pull(tuple(due[start : start + PULL_LIMIT])))
 
     def wanted(self, hash: bytes) -> bool:
-        """Whether a pull for this is outstanding."""
+        """Whether consensus waits for this."""
         return hash in self._wanted
 
     def got(self, hash: bytes) -> None:
-        """What was wanted has come, or is wanted no more."""
+        """What was pulled has come."""
         self._wanted.pop(hash, None)
+        self._heard.pop(hash, None)
+
+    def want_nothing(self) -> None:
+        """A new round: what the old one needed is needed no more."""
+        self._wanted.clear()
 
     # --- the tick ---
 
@@ -118,14 +136,27 @@ class Gossip:
         """A new tick: allowances are full again, and pulls that went unanswered go to somebody else."""
         self._ticks += 1
         self._served.clear()
+        self._spent.clear()
         self.effects.append(
             SetTimer(Timer.TICK, self._config.gossip_tick_ms / 1000 * self._random.uniform(0.75, 1.25))
         )
         overdue = [hash for hash, asked in self._wanted.items() if self._ticks - asked >= PULL_TICKS]
         self.want(overdue[:PULL_LIMIT], None)
+        unanswered = [hash for hash, asked in self._heard.items() if self._ticks - asked >= PULL_TICKS]
+        self._pull(unanswered[:PULL_LIMIT], {}, None)
+        for hash in unanswered:
+            del self._heard[hash]
 
     def may_serve(self, peer: int, what: str) -> bool:
         """Whether `peer` still has an answer of this kind due in this tick; uses it up."""
         due = (peer, what) not in self._served
         self._served.add((peer, what))
         return due
+
+    def may_spend(self, peer: int, size: int) -> bool:
+        """Whether `size` more bytes of payload may go to `peer` in this tick; if so, notes them as sent."""
+        spent = self._spent.get(peer, 0) + size
+        fits = spent <= 2 * self._config.max_bytes_per_round
+        if fits:
+            self._spent[peer] = spent
+        return fits

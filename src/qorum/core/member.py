@@ -1,12 +1,12 @@
 """`Member`: one member's whole protocol. Events in, effects out.
 
 Theory of operation. A member holds the agreed `State`, the `Streams` of contributions beyond it, and its part in the
-`Consensus` on the next round. Contributions travel by gossip; the first with news opens the window of a round; the leader
-proposes a cut once the window closes; two votes later the cut is agreed, every member applies it by the same pure function,
-and the next window may open. Whoever is behind is shown commits one by one, or a snapshot.
+`Consensus` on the next round. Contributions travel by gossip; the first with news opens the window of a round; the
+leader proposes a cut once the window closes; two votes later the cut is agreed, every member applies it by the same
+pure function, and the next window may open. Whoever is behind is shown commits one by one, or a snapshot.
 
-Every method returns the effects to carry out, in order. Whatever comes from a peer is checked in this order: size and form
-(while decoding), whether it is news (most messages arrive more than once), signatures, meaning.
+Every method returns the effects to carry out, in order. Whatever comes from a peer is checked in this order: size and
+form (while decoding), whether it is news (most messages arrive more than once), signatures, meaning.
 """
 
 from __future__ import annotations
@@ -63,11 +63,15 @@ from qorum.core.messages import (
 )
 from qorum.core.state import ORIGIN, Entry, State
 from qorum.core.streams import BACKLOG, KEPT_ROUNDS, Broken, Missing, Streams
-from qorum.core.votes import FIRST, SECOND, bits, signatures_of, well_formed
+from qorum.core.votes import FIRST, SECOND, Tally, bits, signatures_of, well_formed
 from qorum.errors import ProtocolError
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> whether it holds, by the strict predicate."""
+
+
+EARLY_BYTES = 4 << 20
+"""Bytes of messages of the next round that are kept; what does not fit comes again by anti-entropy."""
 
 
 class Engine(NamedTuple):
@@ -90,28 +94,42 @@ class Member:
         random: Random,
         *,
         state: State | None = None,
+        commit: Commit | None = None,
         record: bytes | None = None,
     ) -> None:
+        """After a restart: state and commit of the newest `Committed`, record of the newest `Persist`.
+
+        Raises `StoreError` if the state is older than the record.
+        """
         self.genesis = genesis
         self.me = me
         self.state = state or State.initial(genesis)
         self.streams = Streams(genesis, self.state.heads)
-        self.consensus = Consensus(genesis, me, self, record)
+        self.consensus = Consensus(genesis, me, self, record, self.state.round + 1)
         self.gossip = Gossip(genesis, me, random)
         self._engine = engine
         self._effects: list[Effect] = []
+        self.last_commit = commit
+        """Proof of the newest agreed round; None before the first."""
         self._history: dict[int, Commit] = {}
-        self._previous = ORIGIN
+        """Proofs of the rounds whose items are still held."""
+        self._previous = ORIGIN if commit is None else _hash(commit.value)
         """Hash of the last committed value."""
         self._early: list[tuple[int, Message]] = []
         """Messages of the next round; bounded, replayed on entering it."""
+        self._early_bytes = 0
+        self._twofaced: set[int] = set()
+        """Terms of this round whose leader signed two proposals."""
         self._verdicts: dict[bytes, Verdict] = {}
+        self._gaps: dict[bytes, tuple[bytes, ...]] = {}
+        """Value -> items it cites that are not yet held."""
         self._undelivered: tuple[bytes, Votes] | None = None
         """A decided value whose items are still being fetched."""
         self._window = 0
         """Round whose window this member has seen open."""
         self._collecting = 0
-        self._signing = False
+        self._own_seq = max(map(_seq, self.consensus.durable.own), default=0)
+        """Seq of the last contribution this member signed, or is about to."""
         self._teacher: int | None = None
 
     # --- events ---
@@ -131,36 +149,35 @@ class Member:
         return self._done()
 
     def contribute(self, columns: Columns) -> list[Effect]:
-        """Sign and send this member's next stream item. Check `may_contribute` first."""
+        """Sign and send this member's next stream item. Raises `ProtocolError` unless `may_contribute`."""
+        if not self.may_contribute:
+            raise ProtocolError(f"contribution {self._own_seq} of this member is not signed yet, or too many wait")
         tip = self.streams.tips[self.me]
         payload = (
             columns.pack() if len(columns.value) or columns.affirmed or columns.accused is not None else b""
         )
         body = Contribution(self.me, tip.incarnation, tip.seq + 1, tip.hash, self.state.round, payload)
-        self._signing = True
-        self.consensus.sign(Signed(Kind.CONTRIBUTION, self.state.round, 0, wire.encode(body)))
+        self._own_seq = body.seq
+        self.consensus.contribute(body.base, wire.encode(body))
         return self._done()
 
     @property
     def may_contribute(self) -> bool:
-        """Whether the last contribution is signed and not too many wait to be committed."""
-        return not self._signing and self.uncommitted < self.genesis.config.max_items_per_round * BACKLOG
+        """Whether all contributions signed so far, also before a restart, are held, and not too many uncommitted."""
+        all_held = self.streams.tips[self.me].seq >= self._own_seq
+        return all_held and self.uncommitted < self.genesis.config.max_items_per_round * BACKLOG
 
     @property
     def uncommitted(self) -> int:
         """Own contributions that no round has taken yet."""
         return self.streams.tips[self.me].seq - self.state.heads[self.me].seq
 
-    @property
-    def last_commit(self) -> Commit | None:
-        """Proof of the newest agreed round; None before the first."""
-        return self._history.get(self.state.round)
-
     def signed(self, request: Sign, signature: bytes) -> list[Effect]:
         """The answer to a `Sign` effect: the message is taken note of and sent."""
         if request.kind is Kind.CONTRIBUTION:
-            self._signing = False
-            self._take_item(self._engine.read(Item(request.body, signature), self.genesis))
+            entry = self._engine.read(Item(request.body, signature), self.genesis)
+            if not self._is_past(entry):
+                self._take_item(entry)
         else:
             self._say(wire.decode(request.body), signature)
         return self._done()
@@ -192,9 +209,11 @@ class Member:
         return self._done()
 
     def _done(self) -> list[Effect]:
-        """Durable first, then what it implies."""
-        effects = self.consensus.effects + self._effects + self.gossip.effects
-        self.consensus.effects, self._effects, self.gossip.effects = [], [], []
+        """The agreed state, then the record, then what these imply."""
+        agreed = [effect for effect in self._effects if isinstance(effect, Committed)]
+        others = [effect for effect in self._effects if not isinstance(effect, Committed)]
+        effects = [*agreed, *self.consensus.take_effects(), *others, *self.gossip.effects]
+        self._effects, self.gossip.effects = [], []
         return effects
 
     # --- messages ---
@@ -206,7 +225,7 @@ class Member:
             case Bundle():
                 self._on_bundle(peer, message)
             case Announce():
-                self.gossip.want((h for h in message.items if h not in self.streams), peer)
+                self.gossip.hear((h for h in message.items if h not in self.streams), peer)
             case Items():
                 for item in message.items:
                     self._on_item(item)
@@ -238,25 +257,34 @@ class Member:
         """Whether a message is of the current round; others are kept, answered with help, or ask for it."""
         if round < self.consensus.round:
             self._help(peer, round)
-        elif round == self.consensus.round + 1 and len(self._early) < 4 * self.genesis.members:
-            self._early.append((peer, message))
+        elif round == self.consensus.round + 1 and self._keep_early(peer, message):
+            pass
         elif round > self.consensus.round and self.gossip.may_serve(peer, "ask for help"):
             self.gossip.send([peer], self._root())
         return round == self.consensus.round
+
+    def _keep_early(self, peer: int, message: Message) -> bool:
+        size = len(wire.encode(message))
+        fits = len(self._early) < 4 * self.genesis.members and self._early_bytes + size <= EARLY_BYTES
+        if fits:
+            self._early.append((peer, message))
+            self._early_bytes += size
+        return fits
 
     def _on_votes(self, peer: int, votes: Votes) -> None:
         if not well_formed(votes, self.genesis.members):
             raise ProtocolError("votes without a voter, a signature a voter, or with a citation out of place")
         if not self._of_this_round(peer, votes.round, votes):
             return
-        news = self.consensus.tally.news(votes)
-        if not news and max(self.consensus.tally.highest[v] for v in bits(votes.mask)) >= votes.term:
+        tally = self.consensus.tally
+        news = tally.news(votes)
+        if not news and max(tally.highest[v] for v in bits(votes.mask)) >= votes.term:
             return
         self._verify_votes(votes, news)
-        fresh, twice = self.consensus.on_votes(votes)
-        if fresh:
-            self.gossip.relay((votes.round, votes.term, votes.step, wire.vote_body(votes)), fresh)
-        self._effects += [Equivocation(voter, (wire.encode(votes), b"")) for voter in twice]
+        counted = self.consensus.on_votes(votes)
+        if counted.fresh:
+            self.gossip.relay((votes.round, votes.term, votes.step, wire.vote_body(votes)), counted.fresh)
+        self._effects += [Equivocation(v, _two_votes(tally, votes, v)) for v in counted.twice]
 
     def _verify_votes(self, votes: Votes, voters: int) -> None:
         """Raise `ProtocolError` unless each of `voters` signed. Whoever sends votes has checked them itself."""
@@ -283,11 +311,28 @@ class Member:
             self._verify_votes(votes, votes.mask)
 
     def _on_proposal(self, peer: int, proposal: Proposal) -> None:
-        if (
-            not self._of_this_round(peer, proposal.round, proposal)
-            or proposal.term in self.consensus.proposals
+        if not self._of_this_round(peer, proposal.round, proposal):
+            return
+        held = self.consensus.proposals.get(proposal.term)
+        data = proposal_bytes(self.genesis.federation, proposal)
+        if held is not None and (
+            proposal.term in self._twofaced or data == proposal_bytes(self.genesis.federation, held)
         ):
             return
+        leader = self.genesis.leader(proposal.round, proposal.term)
+        if not self._engine.verify(self.genesis.public_keys[leader], data, proposal.signature):
+            raise ProtocolError(
+                f"proposal of {proposal.round}.{proposal.term} is not signed by its leader {leader}"
+            )
+        if held is not None:
+            self._twofaced.add(proposal.term)
+            self._effects.append(Equivocation(leader, (wire.encode(held), wire.encode(proposal))))
+            return
+        self._verify_citation(proposal)
+        if self.consensus.on_proposal(proposal):
+            self.gossip.push(proposal)
+
+    def _verify_citation(self, proposal: Proposal) -> None:
         cited = proposal.cited
         if cited is not None:
             if (cited.round, cited.value) != (
@@ -296,14 +341,6 @@ class Member:
             ) or cited.term >= proposal.term:
                 raise ProtocolError("proposal cites a certificate for something else")
             self._verify_certificate(cited, FIRST)
-        leader = self.genesis.leader(proposal.round, proposal.term)
-        data = proposal_bytes(self.genesis.federation, proposal)
-        if not self._engine.verify(self.genesis.public_keys[leader], data, proposal.signature):
-            raise ProtocolError(
-                f"proposal of {proposal.round}.{proposal.term} is not signed by its leader {leader}"
-            )
-        if self.consensus.on_proposal(proposal):
-            self.gossip.push(proposal)
 
     def _on_commit(self, peer: int, commit: Commit) -> None:
         certificate = commit.certificate
@@ -326,14 +363,12 @@ class Member:
             self.consensus.advance()
 
     def _on_pull(self, peer: int, pull: Pull) -> None:
-        budget = self.genesis.config.max_bytes_per_round
         items: list[Item] = []
-        for hash in pull.hashes:
-            entry = self.streams.get(hash)
-            if entry is not None and budget >= len(entry.item.body):
-                budget -= len(entry.item.body)
+        for hash in dict.fromkeys(pull.hashes):
+            entry, value = self.streams.get(hash), self.consensus.body(hash)
+            if entry is not None and self.gossip.may_spend(peer, len(entry.item.body)):
                 items.append(entry.item)
-            elif (value := self.consensus.values.get(hash)) is not None:
+            elif value is not None and self.gossip.may_spend(peer, len(value)):
                 self.gossip.send([peer], ValueBody(value))
         if items:
             self.gossip.send([peer], Items(tuple(items)))
@@ -364,8 +399,8 @@ class Member:
             return
         branches = self.streams.add(entry)
         if branches is not None:
-            proof = (branches[0].item.body, branches[1].item.body)
-            self._effects.append(Equivocation(entry.body.member, proof))
+            first, second = (wire.encode(branch.item) for branch in branches)
+            self._effects.append(Equivocation(entry.body.member, (first, second)))
         self.gossip.announce(entry.hash)
         if entry.is_news:
             self._open_window()
@@ -376,7 +411,7 @@ class Member:
             self.consensus.advance()
 
     def _open_window(self) -> None:
-        if self._window < self.consensus.round:
+        if self.genesis.agrees and self._window < self.consensus.round:
             self._window = self.consensus.round
             self._effects.append(WindowOpened(self._window))
 
@@ -407,15 +442,24 @@ class Member:
         """Whether a value is valid: right place, enough origins, sound streams, and the result recomputed is equal."""
         hash = _hash(value)
         if hash not in self._verdicts:
+            if self._lacks(hash):
+                return Verdict.UNKNOWN
             try:
                 verdict = Verdict.VALID if self._is_valid(wire.decode_body(Value, value)) else Verdict.INVALID
             except Missing as gap:
-                self.gossip.want(gap.hashes, None)
+                self._fetch(hash, gap, None)
                 return Verdict.UNKNOWN
             except (Broken, ProtocolError):
                 verdict = Verdict.INVALID
             self._verdicts[hash] = verdict
         return self._verdicts[hash]
+
+    def _lacks(self, value_hash: bytes) -> bool:
+        return any(item not in self.streams for item in self._gaps.get(value_hash, ()))
+
+    def _fetch(self, value_hash: bytes, gap: Missing, source: int | None) -> None:
+        self._gaps[value_hash] = gap.hashes
+        self.gossip.want(gap.hashes, source)
 
     def _is_valid(self, value: Value) -> bool:
         place = (value.round, value.previous, value.epoch) == (self.consensus.round, self._previous, EPOCH)
@@ -437,33 +481,48 @@ class Member:
     def _deliver(self) -> None:
         assert self._undelivered is not None
         raw, certificate = self._undelivered
-        value = wire.decode_body(Value, raw)
-        try:
-            entries = self.streams.collect(value.cut, value.round)
-        except Missing as gap:
-            self.gossip.want(gap.hashes, self._teacher)
+        if self._lacks(certificate.value):
             return
-        state = self._engine.apply(self.state, entries)
-        if state.hash != value.result:
-            raise ProtocolError(f"round {value.round} was agreed on a state that its cut does not lead to")
-        self.streams.commit(entries, state.heads)
-        self._enter(state, Commit(raw, certificate), skipped=0)
+        try:
+            value = wire.decode_body(Value, raw)
+            entries = self.streams.collect(value.cut, value.round)
+            state = self._engine.apply(self.state, entries)
+        except Missing as gap:
+            self._fetch(certificate.value, gap, self._teacher)
+        except (Broken, ProtocolError) as error:
+            self._halt(certificate, str(error))
+        else:
+            if state.hash != value.result:
+                self._halt(certificate, "its cut does not lead to its state")
+                return
+            self.streams.commit(entries, state.heads)
+            self._enter(state, Commit(raw, certificate), skipped=0)
+
+    def _halt(self, certificate: Votes, reason: str) -> None:
+        """More members lie than are tolerated: take no further part, unless a later state is proven."""
+        self._undelivered = None
+        leader = self.genesis.leader(certificate.round, certificate.term)
+        self._effects.append(Blame(leader, f"round {certificate.round} was agreed on a bad value: {reason}"))
 
     def _enter(self, state: State, commit: Commit, skipped: int) -> None:
         """Take over an agreed state and begin the next round."""
         self.state, self._undelivered, self._previous = state, None, _hash(commit.value)
-        self._history[state.round] = commit
-        self._history.pop(state.round - KEPT_ROUNDS, None)
+        self._history[state.round] = self.last_commit = commit
+        self._history = {k: c for k, c in self._history.items() if k > state.round - KEPT_ROUNDS}
         self._verdicts.clear()
-        self.consensus.enter_round(state.round + 1, commit)
-        self._effects.append(Committed(state, commit.certificate.term, skipped))
+        self._gaps.clear()
+        self._twofaced.clear()
+        self.gossip.want_nothing()
+        own = self.consensus.durable.own
+        self.consensus.enter_round(state.round + 1, tuple(s for s in own if _seq(s) > state.heads[self.me].seq))
+        self._effects.append(Committed(state, commit.certificate.term, skipped, commit))
         if self._teacher is not None:
             self.gossip.send([self._teacher], self._root())
             self._teacher = None
         if any(entry.is_news for entry in self.streams.newer(self.consensus.round)):
             self._open_window()
         self._watch_window()
-        early, self._early = self._early, []
+        early, self._early, self._early_bytes = self._early, [], 0
         for peer, message in early:
             try:
                 self._handle(peer, message)
@@ -486,6 +545,7 @@ class Member:
         parts = [tip.hash for tip in self.streams.tips]
         parts += [tally.slot(term, step).seen.to_bytes(512, "little") for step in (FIRST, SECOND)]
         parts.append(bytes([term in self.consensus.proposals]))
+        parts.append(self.consensus.best_term.to_bytes(8, "big", signed=True))
         return Root(self.consensus.round, term, _hash(b"".join(parts)))
 
     def _on_root(self, peer: int, root: Root) -> None:
@@ -507,6 +567,7 @@ class Member:
             second,
             consensus.term in consensus.proposals,
             answer,
+            consensus.best_term,
         )
 
     def _on_digest(self, peer: int, digest: Digest) -> None:
@@ -526,14 +587,16 @@ class Member:
         """What a peer in the same round lacks: items within the byte budget, the proposal, votes of its term."""
         budget = self.genesis.config.max_bytes_per_round
         items: list[Item] = []
-        seqs = np.frombuffer(digest.seqs, dtype="<u4")
-        for entry in self.streams.newer(self.consensus.round):
-            if entry.body.seq > seqs[entry.body.member] and budget >= len(entry.item.body):
+        seqs = np.frombuffer(digest.seqs, dtype="<u4").tolist()
+        for entry in self.streams.newer(self.consensus.round, beyond=seqs):
+            if budget >= len(entry.item.body):
                 budget -= len(entry.item.body)
                 items.append(entry.item)
         if items:
             self.gossip.send([peer], Items(tuple(items)))
-        term = self.consensus.term
+        best, term = self.consensus.durable.best, self.consensus.term
+        if best is not None and best.term > digest.best:
+            self.gossip.send([peer], best)
         if digest.term > term:
             return
         if term in self.consensus.proposals and not (digest.term == term and digest.holds_proposal):
@@ -544,8 +607,6 @@ class Member:
         ]  # fmt: skip
         for slot_term, step, mask in held:
             self._send_votes(peer, slot_term, step, int.from_bytes(mask, "little"))
-        if not same and self.consensus.durable.best is not None:
-            self.gossip.send([peer], self.consensus.durable.best)
 
     def _send_votes(self, peer: int, term: int, step: int, known: int) -> None:
         for body, mask in self.consensus.tally.slot(term, step).masks.items():
@@ -553,23 +614,20 @@ class Member:
                 self.gossip.send([peer], self.consensus.tally.votes(term, step, body, news))
 
     def _relayed_votes(self) -> list[Votes]:
-        """Votes queued for relay, as messages; those of a round that has ended are of no use any more."""
+        """Votes queued for relay, as messages; those of an old round or term are of no use any more."""
         tally, messages = self.consensus.tally, list[Votes]()
         for (round, term, step, body), mask in self.gossip.take_relayed().items():
-            if round == self.consensus.round:
+            if round == self.consensus.round and body in tally.slot(term, step).masks:
                 messages.append(tally.votes(term, step, body, mask))
         return messages
 
     def _help(self, peer: int, round: int) -> None:
         """Show a member of an old round why it is over: never a refusal without showing why."""
-        if not self.gossip.may_serve(peer, f"help {round}"):
-            return
-        commit = self._history.get(round)
+        commit, last = self._history.get(round), self.last_commit
         if commit is not None:
-            self.gossip.send([peer], commit)
-        elif (last := self._history.get(self.state.round)) is not None and self.gossip.may_serve(
-            peer, "snapshot"
-        ):
+            if self.gossip.may_serve(peer, f"help {round}"):
+                self.gossip.send([peer], commit)
+        elif last is not None and self.gossip.may_serve(peer, "snapshot"):
             self.gossip.send([peer], Snapshot(last.value, last.certificate, self.state.packed))
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:
@@ -588,6 +646,18 @@ class Member:
         state = State.from_bytes(data, self.genesis.rules)
         self.streams.restart(state.heads)
         self._enter(state, Commit(snapshot.value, certificate), skipped)
+
+
+def _seq(signed: Signed) -> int:
+    return wire.decode_body(Contribution, signed.body).seq
+
+
+def _two_votes(tally: Tally, votes: Votes, voter: int) -> tuple[bytes, bytes]:
+    """Two messages, each with one vote of `voter`, for two bodies in the slot of `votes`."""
+    held = tally.slot(votes.term, votes.step).masks.items()
+    bodies = [body for body, mask in held if mask >> voter & 1]
+    first, second = (wire.encode(tally.votes(votes.term, votes.step, body, 1 << voter)) for body in bodies[:2])
+    return first, second
 
 
 def _hash(data: bytes) -> bytes:

@@ -21,6 +21,8 @@ Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Index = Annotated[int, Meta(ge=0, lt=2**16)]
 Mask = Annotated[bytes, Meta(max_length=512)]  # one bit a member, little endian
+Hashes = Annotated[tuple[Hash, ...], Meta(max_length=512)]
+ValueBytes = Annotated[bytes, Meta(max_length=2**18)]  # an encoded `Value`: at most 54 bytes a member
 
 NIL = b""
 """The value of a vote for nothing."""
@@ -105,7 +107,7 @@ class Votes(Record, frozen=True, tag=4):
     cited: Annotated[int, Meta(ge=NO_TERM, le=MAX_CITATION_TERM)]
     """Term of the best first certificate the voter knows; only in second votes for nil, else NO_TERM."""
     voters: Mask
-    signatures: bytes
+    signatures: Annotated[bytes, Meta(max_length=2**18)]
     """64 bytes a voter, in order of index."""
 
     @property
@@ -119,8 +121,7 @@ class Proposal(Record, frozen=True, tag=5):
 
     round: Count
     term: Count
-    value: bytes
-    """An encoded `Value`."""
+    value: ValueBytes
     cited: Votes | None
     """The first certificate that lets locked members vote for it."""
     signature: Signature
@@ -129,20 +130,20 @@ class Proposal(Record, frozen=True, tag=5):
 class Commit(Record, frozen=True, tag=6):
     """Proof that a round is over."""
 
-    value: bytes
+    value: ValueBytes
     certificate: Votes
 
 
 class Announce(Record, frozen=True, tag=7):
     """Hashes of items the sender holds; pull what is new."""
 
-    items: tuple[Hash, ...]
+    items: Hashes
 
 
 class Pull(Record, frozen=True, tag=8):
     """Hashes of items or values that the sender wants."""
 
-    hashes: tuple[Hash, ...]
+    hashes: Hashes
 
 
 class Items(Record, frozen=True, tag=9):
@@ -154,7 +155,7 @@ class Items(Record, frozen=True, tag=9):
 class ValueBody(Record, frozen=True, tag=10):
     """An encoded `Value`, answering a pull."""
 
-    value: bytes
+    value: ValueBytes
 
 
 class Root(Record, frozen=True, tag=11):
@@ -177,12 +178,14 @@ class Digest(Record, frozen=True, tag=12):
     holds_proposal: bool
     answer: bool
     """Whether the sender wants a digest back."""
+    best: Annotated[int, Meta(ge=NO_TERM, le=MAX_CITATION_TERM)]
+    """Term of the newest first certificate held; NO_TERM for none."""
 
 
 class Snapshot(Record, frozen=True, tag=13):
     """A whole agreed state with its proof, for whoever is too far behind to be given rounds one by one."""
 
-    value: bytes
+    value: ValueBytes
     certificate: Votes
     state: bytes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 THIRD = 0.33  # a threshold from here on means a third
+ROUNDING = 1e-9  # 0.29 of 100 members is 29, though the floats multiply to 28.999999999999996
 
 
 class Quorum(NamedTuple):
@@ -27,5 +28,6 @@ class Quorum(NamedTuple):
         if byzantine_threshold == 0:
             return cls(members, 0, members // 2 + 1, crash_only=True)
         third = (members - 1) // 3
-        tolerated = third if byzantine_threshold >= THIRD else min(third, int(byzantine_threshold * members))
+        share = int(byzantine_threshold * members + ROUNDING)
+        tolerated = third if byzantine_threshold >= THIRD else min(third, share)
         return cls(members, tolerated, members - tolerated, crash_only=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,7 +22,7 @@ from qorum.merge.accusation import accuse, excluded
 from qorum.merge.fixed import Ints, to_float
 from qorum.merge.interval import agreed_spread
 from qorum.merge.registers import Registers, Writes
-from qorum.merge.rule import Ground, Merged, eligible, merge
+from qorum.merge.rule import Ground, Merged, eligible, merge, unreported
 from qorum.merge.rules import Rules
 from qorum.qtable import QTable
 
@@ -41,21 +42,21 @@ class Entry:
     @classmethod
     def read(cls, item: Item, genesis: Genesis) -> Entry:
         """Check the form of an item from the network, not its signature. Raises `ProtocolError`."""
-        body = wire.decode_body(Contribution, item.body)
-        if body.member >= genesis.members:
-            raise ProtocolError(f"contribution of member {body.member}; there are {genesis.members}")
         if len(item.body) > genesis.config.max_bytes_per_round:
             limit = genesis.config.max_bytes_per_round
             raise ProtocolError(f"contribution of {len(item.body)} bytes; the limit is {limit}")
+        body = wire.decode_body(Contribution, item.body)
+        if body.member >= genesis.members:
+            raise ProtocolError(f"contribution of member {body.member}; there are {genesis.members}")
         columns = Columns.unpack(body.payload, genesis.config.n_actions, genesis.members)
         return cls(item, item.hash, body, columns)
 
-    @property
+    @cached_property
     def is_news(self) -> bool:
         """Whether it writes or accuses; an item that only affirms, or is empty, opens no round."""
         return len(self.columns.value) > 0 or self.columns.accused is not None
 
-    @property
+    @cached_property
     def head(self) -> Head:
         """Where the author's stream stands after this item."""
         return Head(self.body.incarnation, self.body.seq, self.hash, self.body.base)
@@ -65,6 +66,7 @@ class _Stored(Record, frozen=True):
     """A state as bytes: what is hashed, and what a snapshot carries."""
 
     round: int
+    since: int
     n_actions: int
     heads: tuple[Head, ...]
     columns: tuple[bytes, ...]
@@ -75,7 +77,8 @@ _stored = msgspec.msgpack.Decoder(_Stored)
 _COLUMNS = (
     ("<u8", "state_hash"), ("|u1", "action"), ("<i8", "value"), ("<i8", "before"), ("<i8", "support"),
     ("<i8", "reporters"), ("|u1", "confirmed"), ("<i8", "moves"), ("|u1", "masks"),
-    ("<i8", "key"), ("<i8", "register value"), ("<i4", "visits"), ("<i8", "spread"), ("<i4", "base"), ("<i8", "version"),
+    ("<i8", "key"), ("<i8", "register value"), ("<i4", "visits"), ("<i8", "spread"), ("<i4", "base"),
+    ("<i8", "version"),
 )  # fmt: skip
 
 
@@ -96,6 +99,10 @@ class State:
     masks: NDArray[np.bool_]
     """bool[n, n]: masks[i, j] = member i has caught member j."""
     heads: tuple[Head, ...]
+    since: int
+    """Round at which the table was last begun anew because a liar had been caught. Its values had been computed on
+    tables that the liar helped to make, and would keep each other up for a long time; the evidence behind them is kept,
+    and its authors state it again on the clean table."""
 
     @classmethod
     def initial(cls, genesis: Genesis) -> State:
@@ -111,6 +118,7 @@ class State:
             registers=Registers.empty(),
             masks=np.zeros((n, n), dtype=bool),
             heads=(Head(0, 0, ORIGIN),) * n,
+            since=0,
         )
 
     def apply(self, entries: Sequence[Entry]) -> State:
@@ -125,9 +133,11 @@ class State:
             previous=np.append(self.merged.value, np.full(grown, rules.initial_q)),
             moves=self.moves[:-1],
             excluded=excluded(masks, rules.tolerated),
+            since=self.since,
         )
         registers = self.registers.absorb(writes)
-        merged = merge(registers, ground, rules)
+        heals = rules.evidence == "replay" and bool((ground.excluded & ~self.excluded).any())
+        merged = unreported(len(cells), rules) if heals else merge(registers, ground, rules)
         moved = int(np.abs(merged.value - ground.previous).max(initial=0))
         heads = list(self.heads)
         for entry in entries:
@@ -135,6 +145,7 @@ class State:
         return State(
             rules=rules, round=self.round + 1, cells=cells, merged=merged, before=ground.previous,
             moves=np.append(moved, self.moves[:-1]), registers=registers, masks=masks, heads=tuple(heads),
+            since=ground.round if heals else self.since,
         )  # fmt: skip
 
     def _extended(self, entries: Iterable[Entry]) -> Cells:
@@ -172,12 +183,12 @@ class State:
     def to_bytes(self) -> bytes:
         """Canonical bytes."""
         m = self.merged
-        columns = (
+        columns: tuple[NDArray[Any], ...] = (
             self.cells.state_hash, self.cells.action, m.value, self.before, m.support, m.reporters, m.confirmed,
             self.moves, np.packbits(self.masks, axis=None), *self.registers.columns(),
         )  # fmt: skip
         raw = tuple(c.astype(kind).tobytes() for c, (kind, _) in zip(columns, _COLUMNS, strict=True))
-        return wire.encode(_Stored(self.round, self.cells.n_actions, self.heads, raw))
+        return wire.encode(_Stored(self.round, self.since, self.cells.n_actions, self.heads, raw))
 
     @classmethod
     def from_bytes(cls, data: bytes, rules: Rules) -> State:
@@ -186,10 +197,13 @@ class State:
             stored = _stored.decode(data)
             wide = [np.frombuffer(raw, kind) for raw, (kind, _) in zip(stored.columns, _COLUMNS, strict=True)]
             ints = [c.astype(np.int64) for c in wide]
-            n = len(stored.heads)
-            masks = np.unpackbits(wide[8], count=n * n).reshape(n, n).astype(bool)
         except (msgspec.DecodeError, ValueError) as error:
             raise ProtocolError(f"bytes are not a state: {error}") from error
+        n, sizes = rules.n_members, [len(column) for column in wide]
+        expected = [sizes[0]] * 7 + [rules.base_window + 1, -(-n * n // 8)] + [sizes[9]] * 6
+        if sizes != expected or len(stored.heads) != n or stored.n_actions != rules.n_actions:
+            raise ProtocolError("bytes are a state of another federation, or columns of it are cut short")
+        masks = np.unpackbits(wide[8], count=n * n).reshape(n, n).astype(bool)
         return cls(
             rules=rules,
             round=stored.round,
@@ -200,6 +214,7 @@ class State:
             registers=Registers(*ints[9:]),
             masks=masks,
             heads=stored.heads,
+            since=stored.since,
         )
 
     # --- what follows from it ---
@@ -212,7 +227,7 @@ class State:
     @cached_property
     def ground(self) -> Ground:
         """What this round was merged on."""
-        return Ground(self.round, self.before, self.moves[1:], self.excluded)
+        return Ground(self.round, self.before, self.moves[1:], self.excluded, self.since)
 
     @cached_property
     def spread(self) -> Ints:
@@ -228,8 +243,7 @@ class State:
         """This round's merge as it would be with more members excluded."""
         if not (members & ~self.excluded).any():
             return self.merged
-        ground = Ground(self.round, self.before, self.moves[1:], self.excluded | members)
-        return merge(self.registers, ground, self.rules)
+        return merge(self.registers, replace(self.ground, excluded=self.excluded | members), self.rules)
 
     @cached_property
     def conflicts(self) -> int:

@@ -1,7 +1,7 @@
 """Streams: the hash-linked contributions of every member, as far as this member holds them.
 
-A stream may branch if its author lies. Both branches are kept as evidence; the committed branch is the stream. What a cut
-cites is looked up by hash, so members that saw the branches in another order still agree.
+A stream may branch if its author lies. Both branches are kept as evidence; the committed branch is the stream. What a
+cut cites is looked up by hash, so members that saw the branches in another order still agree.
 """
 
 from __future__ import annotations
@@ -39,12 +39,16 @@ class Streams:
         self.tips = list(committed)
         """Newest contiguous item held of each member, on the branch seen first; never behind `committed`."""
         self._entries: dict[bytes, Entry] = {}
-        self._children: dict[bytes, list[bytes]] = {}
-        """Hash -> hashes of the items that link to it. Two of them: the author signed two branches."""
+        self._children: dict[tuple[int, bytes], list[bytes]] = {}
+        """(author, hash) -> hashes of its items that link to that one. Two of them: it signed two branches."""
+        self._branch: list[list[Entry]] = [[] for _ in committed]
+        """Items from each member's committed head to its tip."""
         self.ahead: set[int] = set()
         """Members whose tip is past their committed head."""
-        self._pending = [0] * genesis.members
-        self._retired: list[list[bytes]] = []
+        self._waiting: list[set[bytes]] = [set() for _ in committed]
+        """Hashes of each member's items past its committed head, on any branch."""
+        self._retired: list[list[bytes]] = [[]]
+        """Hashes of the committed items still kept, round by round."""
 
     def __contains__(self, hash: bytes) -> bool:
         return hash in self._entries
@@ -56,39 +60,41 @@ class Streams:
     def accepts(self, entry: Entry) -> bool:
         """Whether there is room for one more uncommitted item of its author."""
         limit = BACKLOG * self._genesis.config.max_items_per_round
-        return entry.hash not in self._entries and self._pending[entry.body.member] < limit
+        return entry.hash not in self._entries and len(self._waiting[entry.body.member]) < limit
 
     def add(self, entry: Entry) -> tuple[Entry, Entry] | None:
         """Hold one verified item. Returns it with the item it conflicts with, if its author signed two branches."""
-        siblings = self._children.setdefault(entry.body.previous, [])
+        siblings = self._children.setdefault((entry.body.member, entry.body.previous), [])
         siblings.append(entry.hash)
         self._entries[entry.hash] = entry
-        self._pending[entry.body.member] += 1
+        if entry.body.seq > self.committed[entry.body.member].seq:
+            self._waiting[entry.body.member].add(entry.hash)
+        else:
+            self._retired[-1].append(entry.hash)  # cited, and too late: it goes with the items of the newest round
         self._raise_tip(entry.body.member)
-        for other in siblings[:-1]:
-            rival = self._entries.get(other)
-            if rival is not None and rival.body.member == entry.body.member:
-                return rival, entry
-        return None
+        return (self._entries[siblings[0]], entry) if len(siblings) > 1 else None
 
     def _raise_tip(self, member: int) -> None:
         while (entry := self._child(member)) is not None:
             self.tips[member] = entry.head
+            self._branch[member].append(entry)
         if self.tips[member].seq > self.committed[member].seq:
             self.ahead.add(member)
 
     def _child(self, member: int) -> Entry | None:
         """The item that extends a member's tip, if it is held."""
         tip = self.tips[member]
-        for hash in self._children.get(tip.hash, ()):
-            entry = self._entries[hash]
-            if entry.body.member == member and _extends(entry, tip):
-                return entry
-        return None
+        held = (self._entries[hash] for hash in self._children.get((member, tip.hash), ()))
+        return next((entry for entry in held if _extends(entry, tip)), None)
 
-    def newer(self, round: int) -> list[Entry]:
-        """All items past the committed heads that a cut of `round` could take, in (member, seq) order."""
-        return [entry for member in sorted(self.ahead) for entry in self._takeable(member, round)]
+    def newer(self, round: int, beyond: Sequence[int] | None = None) -> list[Entry]:
+        """Items past the committed heads that a cut of `round` could take, in (member, seq) order.
+
+        beyond: of each member only items later than this seq.
+        """
+        known = beyond or [head.seq for head in self.committed]
+        members = [member for member in sorted(self.ahead) if self.tips[member].seq > known[member]]
+        return [e for m in members for e in self._takeable(m, round) if e.body.seq > known[m]]
 
     def cut(self, round: int) -> tuple[Advance, ...]:
         """The furthest cut that can be proposed for `round` with what is held."""
@@ -97,7 +103,7 @@ class Streams:
 
     def _takeable(self, member: int, round: int) -> Iterator[Entry]:
         size = 0
-        for entry in self._path(member, self.tips[member])[: self._genesis.config.max_items_per_round]:
+        for entry in self._branch[member][: self._genesis.config.max_items_per_round]:
             size += len(entry.item.body)
             if size > self._genesis.config.max_bytes_per_round or entry.body.base >= round:
                 return
@@ -139,66 +145,62 @@ class Streams:
     def _path(self, member: int, head: Head) -> list[Entry]:
         """Items after the committed head up to `head`. Raises `Missing`, or `Broken` if the chain is not sound."""
         start, path, hash = self.committed[member], list[Entry](), head.hash
-        for _ in range(head.seq - start.seq):
+        branch = self._branch[member][: head.seq - start.seq]
+        if branch and branch[-1].hash == hash:
+            return branch
+        for seq in range(head.seq, start.seq, -1):
             entry = self._entries.get(hash)
             if entry is None:
                 raise Missing([hash])
+            if (entry.body.member, entry.body.seq) != (member, seq):
+                raise Broken(f"cut misnumbers the stream of member {member}")
             path.append(entry)
             hash = entry.body.previous
         path.reverse()
         for before, entry in zip([start, *(entry.head for entry in path)], path, strict=False):
-            if entry.body.member != member or not _extends(entry, before):
+            if not _extends(entry, before):
                 raise Broken(f"stream of member {member} is not linked")
         return path
 
     def commit(self, entries: Sequence[Entry], heads: Sequence[Head]) -> None:
         """Move the committed heads; items of old rounds are dropped, their registers are in the state."""
-        self._retired.append([entry.hash for entry in entries])
+        taken = [entry.hash for entry in entries]
+        self._retired.append(taken)
         if len(self._retired) > KEPT_ROUNDS:
             self._drop(self._retired.pop(0))
-        self._settle(heads)
+        self._settle(heads, set(taken))
 
     def restart(self, heads: Sequence[Head]) -> None:
         """Take over the heads of a snapshot."""
-        self._settle(heads)
+        self._settle(heads, set())
 
-    def _settle(self, heads: Sequence[Head]) -> None:
+    def _settle(self, heads: Sequence[Head], taken: set[bytes]) -> None:
+        """Move on to `heads`; what they pass and did not take, a lost branch or a gap a snapshot jumped, is dropped."""
+        moved = [member for member, head in enumerate(heads) if head != self.committed[member]]
         self.committed = list(heads)
-        self.ahead.clear()
-        for member, head in enumerate(heads):
-            if not self._reaches(member, head):
-                self.tips[member] = head
+        for member in moved:
+            passed = [h for h in self._waiting[member] if self._entries[h].body.seq <= heads[member].seq]
+            self._waiting[member].difference_update(passed)
+            self._drop([hash for hash in passed if hash not in taken])
+            self.ahead.discard(member)
+            self._rebase(member, heads[member])
             self._raise_tip(member)
-        self._drop(self._stale())
-        self._pending = [0] * len(heads)
-        for entry in self._entries.values():
-            self._pending[entry.body.member] += entry.body.seq > heads[entry.body.member].seq
 
-    def _reaches(self, member: int, head: Head) -> bool:
-        """Whether this member's tip descends from `head`."""
-        hash, steps = self.tips[member].hash, self.tips[member].seq - head.seq
-        for _ in range(steps):
-            entry = self._entries.get(hash)
-            if entry is None:
-                return False
-            hash = entry.body.previous
-        return steps >= 0 and hash == head.hash
-
-    def _stale(self) -> list[bytes]:
-        """Items at or below the committed heads that no kept round took: lost branches, and what a snapshot passed."""
-        kept = {hash for hashes in self._retired for hash in hashes}
-        below = (e for e in self._entries.values() if e.body.seq <= self.committed[e.body.member].seq)
-        return [entry.hash for entry in below if entry.hash not in kept]
+    def _rebase(self, member: int, head: Head) -> None:
+        """Keep of a member's branch what lies beyond its new committed head; nothing if it is another branch."""
+        branch = self._branch[member]
+        passed = next((i + 1 for i, entry in enumerate(branch) if entry.hash == head.hash), None)
+        self._branch[member] = [] if passed is None else branch[passed:]
+        if not self._branch[member]:
+            self.tips[member] = head
 
     def _drop(self, hashes: Sequence[bytes]) -> None:
         for hash in hashes:
-            entry = self._entries.pop(hash, None)
-            if entry is None:
-                continue
-            siblings = self._children[entry.body.previous]
-            siblings.remove(hash)
-            if not siblings:
-                del self._children[entry.body.previous]
+            entry = self._entries.pop(hash)
+            link = (entry.body.member, entry.body.previous)
+            self._children[link].remove(hash)
+            if not self._children[link]:
+                del self._children[link]
 
 
 def _extends(entry: Entry, head: Head) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from qorum.core.messages import NIL, NO_TERM, Votes
 from qorum.core.wire import vote_body
@@ -47,8 +48,19 @@ class Slot:
     masks: dict[tuple[bytes, int], int] = field(default_factory=dict)
 
 
+class Counted(NamedTuple):
+    """What counting some votes came to."""
+
+    fresh: int
+    """Mask of the votes that were new."""
+    twice: list[int]
+    """Members that voted for a second body in this slot."""
+    turning: bool
+    """Whether a quorum was reached or a later term seen: only then can a rule of consensus fire."""
+
+
 class Tally:
-    """Votes of one round, all terms that matter. At most two bodies a voter and slot are kept."""
+    """Votes of one round, all terms that matter. Of a voter and slot two bodies are kept, and those in certificates."""
 
     def __init__(self, round: int, members: int, quorum: int) -> None:
         self.round = round
@@ -66,25 +78,38 @@ class Tally:
         """Mask of the voters whose vote for this body is not yet known."""
         return votes.mask & ~self.slot(votes.term, votes.step).masks.get(vote_body(votes), 0)
 
-    def add(self, votes: Votes, current: int) -> tuple[int, list[int]]:
-        """Count verified votes while in term `current`. Returns the mask of new votes and the equivocators among them."""
+    def add(self, votes: Votes, current: int) -> Counted:
+        """Count verified votes while in term `current`."""
+        turning = votes.term > current
         for voter in bits(votes.mask):
             self.highest[voter] = max(self.highest[voter], votes.term)
         if not current - TERMS_KEPT <= votes.term <= current + TERMS_AHEAD:
-            return 0, []
-        slot = self._slots.setdefault((votes.term, votes.step), Slot())
+            return Counted(0, [], turning)
+        slot = self._slots.get((votes.term, votes.step)) or self._open(votes, current)
         body, fresh, twice = vote_body(votes), 0, list[int]()
+        # A certificate counts whole, whatever else its signers signed: others have acted on it.
+        whole = votes.mask.bit_count() >= self._quorum
         known = slot.masks.get(body, 0)
         for voter, signature in signatures_of(votes).items():
-            if known >> voter & 1 or not self._room(slot, voter):
+            if known >> voter & 1 or not (whole or self._room(slot, voter)):
                 continue
             if slot.seen >> voter & 1:
                 twice.append(voter)
             slot.bodies.setdefault(body, {})[voter] = signature
             fresh |= 1 << voter
-        slot.masks[body] = known | fresh
-        slot.seen |= fresh
-        return fresh, twice
+        turning |= self._crosses(known, known | fresh) or self._crosses(slot.seen, slot.seen | fresh)
+        if fresh:
+            slot.masks[body] = known | fresh
+            slot.seen |= fresh
+        return Counted(fresh, twice, turning)
+
+    def _open(self, votes: Votes, current: int) -> Slot:
+        """A new slot; those of terms long past make room for it."""
+        self._slots = {place: slot for place, slot in self._slots.items() if place[0] >= current - TERMS_KEPT}
+        return self._slots.setdefault((votes.term, votes.step), Slot())
+
+    def _crosses(self, before: int, after: int) -> bool:
+        return before.bit_count() < self._quorum <= after.bit_count()
 
     @staticmethod
     def _room(slot: Slot, voter: int) -> bool:

@@ -76,16 +76,20 @@ def pack(data: bytes) -> bytes:
 
 
 def unpack(data: bytes, limit: int) -> bytes:
-    """Undo `pack`. The stated size is checked before a byte is unpacked; raises `ProtocolError`."""
+    """Undo `pack`. The stated size is checked before a byte is unpacked; raises `ProtocolError`.
+
+    One frame and nothing after it: the size is that of the first frame, and a second one could unpack to anything.
+    """
+    frame = zstd.ZstdDecompressor()
     try:
-        size = zstd.get_frame_info(data).decompressed_size
+        size: int | None = zstd.get_frame_info(data).decompressed_size
         if size is None or size > min(limit, MAX_UNPACKED):
             raise ProtocolError(f"payload would unpack to {size} bytes; the limit is {limit}")
-        plain = zstd.decompress(data)
+        plain = frame.decompress(data, max_length=size + 1)
     except zstd.ZstdError as error:
         raise ProtocolError(f"payload does not unpack: {error}") from error
-    if len(plain) != size:
-        raise ProtocolError(f"payload states {size} bytes and holds {len(plain)}")
+    if len(plain) != size or not frame.eof or frame.unused_data:
+        raise ProtocolError(f"payload states {size} bytes and is not one whole frame of that size")
     return plain
 
 

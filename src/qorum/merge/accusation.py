@@ -1,57 +1,69 @@
-"""First-hand accusations: a member that has visited a cell can tell that a claim contradicts its own data.
+"""First-hand accusations: a member that has visited cells itself can tell that claims contradict its own data.
 
-Both claims must rest on nearly the same agreed table. Masks are private evidence made public: more than f
-accusers exclude a member from the merge, so at least one of them is honest, and one honest mistake can be
-enough for f liars to exclude an honest member. Hence the wide factor, and own data of at least `MIN_VISITS`
-visits.
+Both sides must rest on nearly the same agreed table. Masks are private evidence made public: more than f
+accusers exclude a member from the merge, so at least one of them is honest, and one honest mistake can be enough
+for f liars to exclude an honest member. So a single contradiction convicts nobody. The test pools all cells that
+both have visited, with a wide interval for each, and asks for a majority of them: chance contradicts here and
+there, only a liar contradicts throughout.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qorum.merge.fixed import Ints
-from qorum.merge.interval import agreed_spread, half_width, pooled_spread, slack
+from qorum.merge.interval import half_width, pooled_spread, slack
 from qorum.merge.registers import Registers
 from qorum.merge.rule import Ground
 from qorum.merge.rules import Rules
 
-MIN_VISITS = 2
+REPEATED = 8
+"""Cells an accuser must have visited twice or more, to know how much its own values scatter."""
+CONTRADICTIONS = 3
+"""Fewest contradicted cells that convict."""
 
 
 def accuse(registers: Registers, me: int, ground: Ground, rules: Rules) -> NDArray[np.bool_]:
     """Members whose claims, in the registers of round `ground.round`, contradict those of member `me`.
 
-    `ground` is what that round was merged on, so a claim of age 0 was computed on the very table before it.
-    Returns bool[n_members]; never `me`.
+    Convicted is who contradicts at least `CONTRADICTIONS` of the cells visited by both, and more than half of
+    them. `ground` is what that round was merged on, so a claim of age 0 was computed on the very table before
+    it. Returns bool[n_members]; never `me`.
     """
     age = ground.round - 1 - registers.base
     recent = (registers.visits > 0) & (age >= 0) & (age <= rules.base_window)
-    claims = registers.take(recent)
-    mine = claims.take((claims.member == me) & (claims.visits >= MIN_VISITS))
-    caught = np.zeros(rules.n_members, dtype=bool)
-    if not len(mine):
-        return caught
-    at = np.minimum(np.searchsorted(mine.cell, claims.cell), len(mine) - 1)
-    rivals = (mine.cell[at] == claims.cell) & (claims.member != me)
-    theirs, own = claims.take(rivals), mine.take(at[rivals])
-    far = np.abs(theirs.value - own.value) > _tolerance(claims, theirs, own, ground, rules)
-    caught[theirs.member[far]] = True
-    return caught
+    mine = registers.take(recent & (registers.member == me))
+    if (mine.visits >= 2).sum() < REPEATED:
+        return np.zeros(rules.n_members, dtype=bool)
+    row_of_mine = np.full(len(ground.previous), -1)
+    row_of_mine[mine.cell] = np.arange(len(mine))
+    theirs = registers.take(recent & (row_of_mine[registers.cell] >= 0) & (registers.member != me))
+    rows = row_of_mine[theirs.cell]
+    spread = _own_spread(mine)
+    reach = _reach(mine, spread, ground, rules)[rows] + _reach(theirs, spread[rows], ground, rules)
+    far = np.abs(theirs.value - mine.value[rows]) > reach
+    shared = np.bincount(theirs.member, minlength=rules.n_members)
+    contradicted = np.bincount(theirs.member[far], minlength=rules.n_members)
+    return (contradicted >= CONTRADICTIONS) & (2 * contradicted > shared)
 
 
-def _tolerance(claims: Registers, theirs: Registers, own: Registers, ground: Ground, rules: Rules) -> Ints:
-    """Largest honest distance between two claims about the same cell."""
-    low, high = ground.bounds(rules)
-    agreed = agreed_spread(claims, len(ground.previous), high - low)[own.cell]
-    own_spread = pooled_spread(own.spread, own.visits, agreed)
-    visits = np.minimum(theirs.visits, rules.visit_cap)
-    width = half_width(rules.accusation_factor, own_spread, own.visits)
-    width += half_width(rules.accusation_factor, agreed, visits)
-    for claim in (own, theirs):
-        width += slack(rules, ground.moves, ground.round - 1 - claim.base)
-    return width
+def _own_spread(mine: Registers) -> Ints:
+    """The accuser's spread of each of its cells, from its own data alone: no liar has a say in it.
+
+    A cell leans on the root mean square over all its repeated cells while it has few visits itself.
+    """
+    repeated = mine.spread[mine.visits >= 2].tolist()
+    typical = math.isqrt(sum(spread * spread for spread in repeated) // len(repeated))  # beyond int64
+    return pooled_spread(mine.spread, mine.visits, np.full(len(mine), typical))
+
+
+def _reach(claims: Registers, spread: Ints, ground: Ground, rules: Rules) -> Ints:
+    """How far each claim may honestly lie from the truth, under the table before `ground.round`."""
+    sampling = half_width(rules.accusation_factor, spread, np.minimum(claims.visits, rules.visit_cap))
+    return sampling + slack(rules, ground.moves, ground.round - 1 - claims.base)
 
 
 def excluded(masks: NDArray[np.bool_], tolerated: int) -> NDArray[np.bool_]:

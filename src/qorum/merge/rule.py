@@ -38,6 +38,8 @@ class Ground:
     """int64[W], see `interval.slack`."""
     excluded: NDArray[np.bool_]
     """bool[n], members whose registers do not count."""
+    since: int = 0
+    """Oldest base that counts: claims computed on a table that now excluded members had a part in do not."""
     extent: tuple[int, int] | None = None
     """Lowest and highest value of the whole table, where `previous` is a part of it."""
 
@@ -82,6 +84,12 @@ def merge(registers: Registers, ground: Ground, rules: Rules) -> Merged:
     return Merged(*(np.concatenate(column) for column in columns))
 
 
+def unreported(n_cells: int, rules: Rules) -> Merged:
+    """The table before anybody reported: every cell at initial_q."""
+    none = np.zeros(n_cells, dtype=np.int64)
+    return Merged(none + rules.initial_q, none, none, none.astype(bool))
+
+
 def eligible(registers: Registers, ground: Ground, rules: Rules) -> Registers:
     """The registers that count: visited, recent, within budget, not excluded.
 
@@ -114,7 +122,8 @@ def _blocks(registers: Registers, n_cells: int) -> Iterator[tuple[tuple[int, int
 def _claims(registers: Registers, within: NDArray[np.bool_], ground: Ground, rules: Rules) -> Registers:
     window = 0 if rules.evidence == "implied" else rules.base_window
     keep = within & (registers.visits > 0) & ~ground.excluded[registers.member]
-    keep &= (registers.base >= ground.round - 1 - window) & (registers.base < ground.round)
+    oldest = max(ground.round - 1 - window, ground.since)
+    keep &= (registers.base >= oldest) & (registers.base < ground.round)
     claims = registers.take(keep)
     value = np.clip(claims.value, *ground.bounds(rules)) if rules.evidence == "replay" else claims.value
     visits = np.minimum(claims.visits, rules.visit_cap)

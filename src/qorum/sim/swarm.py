@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from random import Random
 from typing import Protocol
 
@@ -40,6 +42,9 @@ class Agreement:
     round: int
     term: int
     skipped: int
+    """Rounds that a snapshot jumped over."""
+    state: bytes
+    """Hash of the agreed state."""
 
 
 @dataclass
@@ -79,6 +84,9 @@ class Swarm:
         self._identities = identities
         self._random = Random(_seed(seed, "swarm"))
         self._newest = 0
+        self._plans = count()
+        self._planned: dict[int, int] = {}
+        """Newest plan to contribute of each member; older ones are void."""
         self._pulse = hashlib.sha256()
         network_random = Random(_seed(seed, "network"))
         self.network = Network(self.timeline, links, network_random, genesis.members, self._deliver)
@@ -146,7 +154,7 @@ class Swarm:
                 case Send():
                     self.network.send(me, effect.to, effect.frame)
                 case SetTimer():
-                    self.timeline.after(effect.delay, lambda timer=effect: self._fire(me, timer))
+                    self.timeline.after(effect.delay, partial(self._fire, me, effect))
                 case Persist():
                     self.records[me] = effect.record
                 case Sign():
@@ -191,22 +199,23 @@ class Swarm:
         self._plan_contribution(me)
 
     def _plan_contribution(self, me: int) -> None:
-        """Contribute of its own accord once the agent will have had enough interactions, a little later each time."""
+        """Contribute of its own accord: after enough interactions, or after the interval while no round is agreed."""
         if me not in self.lives:
             return
-        table = self.tables[me]
-        at = max(self.lives[me].time_of(table.next_due), self.timeline.now)
+        table, plan = self.tables[me], next(self._plans)
+        self._planned[me] = plan
+        interval = self.genesis.config.sync_interval_ms / 1000
+        enough = table.next_due
+        at = self.timeline.now + interval if enough is None else self.lives[me].time_of(enough)
         if at == float("inf"):
             return
-        after = table.agent.interactions
         jitter = 1 + self.genesis.config.sync_jitter * self._random.random()
 
         def contribute() -> None:
-            self._live(me)
-            if table.due and table.agent.interactions > after:
+            if self._planned[me] == plan:
                 self._contribute(me)
 
-        self.timeline.after((at - self.timeline.now) * jitter + 1e-3, contribute)
+        self.timeline.after(max(at - self.timeline.now, 0.0) * jitter, contribute)
 
     def _committed(self, me: int, committed: Committed) -> None:
         self._live(me)
@@ -220,7 +229,7 @@ class Swarm:
 
     def _note(self, me: int, committed: Committed) -> None:
         now, state = self.timeline.now, committed.state
-        self.log.agreements.append(Agreement(now, me, state.round, committed.term, committed.skipped))
+        self.log.agreements.append(Agreement(now, me, state.round, committed.term, committed.skipped, state.hash))
         sent = self.log.contributed.get((me, state.heads[me].seq))
         if sent is not None and not committed.skipped:
             self.log.latencies.append(now - sent)
