@@ -33,8 +33,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 Task = Annotated[str, typer.Option(help="A Gymnasium toy-text environment, as Taxi-v4 or CliffWalking-v1.")]
 
-QUICK = {"members": 16, "liars": 5, "steps": 2_000}
-FULL = {"members": 64, "liars": 21, "steps": 1_200}
+FULL = {"members": 64, "steps": 1_200, "pace": 20.0}
+QUICK = {"members": 16, "steps": 1_200, "pace": 40.0}
 
 
 @app.callback(invoke_without_command=True)
@@ -64,18 +64,19 @@ def demo(
     from qorum.lab.report import save
 
     size = QUICK if quick else FULL
-    count = size["members"] if members is None else members
+    count = int(size["members"]) if members is None else members
     plan = stage.Plan(
         task=task,
         members=count,
-        liars=(min(size["liars"], (count - 1) // 3) if members is None else (count - 1) // 3) if liars is None else liars,
-        steps=size["steps"] if steps is None else steps,
+        liars=(count - 1) // 3 if liars is None else liars,
+        steps=int(size["steps"]) if steps is None else steps,
         seed=seed,
+        pace=size["pace"],
     )
     _check_writable(out)
     with _bars(plan.acts()) as progress:
         result = stage.run(plan, progress)
-    result["command"] = f"qorum demo --members {plan.members} --liars {plan.liars} --task {task} --seed {seed} --steps {plan.steps}"
+    result["command"] = stage.command(plan, quick=quick)
     save(result, out)
     result["report"] = str(out)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from random import Random
 from typing import Any
 
@@ -31,7 +31,8 @@ from qorum.core.effects import (
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine, Member
 from qorum.core.messages import NIL, NO_TERM, Commit, Contribution, Item, Kind, Message, Proposal, Votes
-from qorum.core.state import ORIGIN, State
+from qorum.core.state import ORIGIN, Entry, State
+from qorum.identity import Identity, verify
 
 
 def key(member: int) -> bytes:
@@ -51,7 +52,27 @@ def genesis_of(members: int, **fields: Any) -> Genesis:
     return Genesis(tuple(key(member) for member in range(members)), FederationConfig(**fields))
 
 
-ENGINE = Engine(verify=fake_verify)
+def _engine() -> Engine:
+    """The core's functions, remembering the costly pure ones: many members and many runs do the same work."""
+    read: dict[tuple[bytes, bytes], Entry] = {}
+    applied: dict[tuple[Hashable, ...], State] = {}
+
+    def read_item(item: Item, genesis: Genesis) -> Entry:
+        found = read.get((genesis.federation, item.body))
+        if found is None or found.item != item:
+            found = read[genesis.federation, item.body] = Entry.read(item, genesis)
+        return found
+
+    def apply(state: State, entries: list[Entry]) -> State:
+        at = (state.rules, state.hash, *(entry.hash for entry in entries))
+        if at not in applied:
+            applied[at] = state.apply(entries)
+        return applied[at]
+
+    return Engine(verify=fake_verify, read=read_item, apply=apply)
+
+
+ENGINE = _engine()
 
 
 def columns(state: int, value: int = 1 << 20, visits: int = 1) -> Columns:
@@ -140,8 +161,21 @@ def slot_of(sign: Sign) -> tuple[int, ...]:
 class Net:
     """Members on a network in virtual time. Faults are fields that a test may change while it runs."""
 
-    def __init__(self, members: int, seed: int = 0, *, twins: Sequence[int] = (), **fields: Any) -> None:
+    def __init__(
+        self,
+        members: int,
+        seed: int = 0,
+        *,
+        twins: Sequence[int] = (),
+        identities: Sequence[Identity] = (),
+        **fields: Any,
+    ) -> None:
         self.genesis = genesis_of(members, **fields)
+        self.identities = identities
+        """Real keys; without them signatures are hashes."""
+        if identities:
+            keys = tuple(identity.public_key for identity in identities)
+            self.genesis = Genesis(keys, self.genesis.config)
         self.random = Random(seed)
         self.now = 0.0
         self.loss = self.duplicates = 0.0
@@ -171,7 +205,8 @@ class Net:
 
     def _member(self, host: int) -> Member:
         state, commit = self.kept.get(host, (None, None))
-        engine, random = ENGINE, Random(self.random.random())
+        engine = Engine(verify=verify) if self.identities else ENGINE
+        random = Random(self.random.random())
         record = self.records.get(host)
         return Member(self.genesis, self.who[host], engine, random, state=state, commit=commit, record=record)
 
@@ -224,7 +259,8 @@ class Net:
                 self.records[host] = effect.record
             case Sign():
                 self.signed[host].setdefault(slot_of(effect), set()).add(effect.data)
-                signature = fake_sign(self.who[host], effect.data)
+                me = self.who[host]
+                signature = self.identities[me].sign(effect.data) if self.identities else fake_sign(me, effect.data)
                 self.perform(host, self.members[host].signed(effect, signature))
             case Committed():
                 self.kept[host] = effect.state, effect.commit

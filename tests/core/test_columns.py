@@ -71,7 +71,7 @@ def typical(rows: int) -> Columns:
     return Columns(known, EMPTY.states, EMPTY.actions, value, visits, spread, affirmed=((0, 3 * rows),))
 
 
-@pytest.mark.parametrize(("rows", "bytes_per_row"), [(10, 27), (1000, 17)])
+@pytest.mark.parametrize(("rows", "bytes_per_row"), [(10, 20), (1000, 10)])
 def test_an_update_of_a_known_cell_is_small(rows: int, bytes_per_row: float) -> None:
     assert len(typical(rows).pack()) <= bytes_per_row * rows
 

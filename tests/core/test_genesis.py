@@ -95,6 +95,11 @@ def test_sizes_and_rules_follow_from_it() -> None:
     assert (genesis.rules.n_members, genesis.rules.tolerated, genesis.rules.gamma) == (7, 2, 1 << 19)
 
 
+@pytest.mark.parametrize(("members", "agrees"), [(1, False), (4, False), (5, True), (6, True)])
+def test_too_small_a_federation_agrees_on_nothing(members: int, agrees: bool) -> None:
+    assert genesis_of(members, min_peers_for_consensus=5).agrees == agrees
+
+
 @pytest.mark.parametrize("keys", [(), (KEYS[0], KEYS[0]), (KEYS[0], b"short"), (KEYS[0] + b"x",)])
 def test_impossible_members_are_refused(keys: tuple[bytes, ...]) -> None:
     with pytest.raises(ConfigError):

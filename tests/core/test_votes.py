@@ -178,14 +178,14 @@ def test_only_two_bodies_of_a_voter_are_kept() -> None:
     bodies = [bytes([i]) * 32 for i in range(1, 50)]
     reported = [t.add(vote(0, value=value), 0).twice for value in bodies]
     assert reported == [[], [0]] + [[]] * 47
-    assert len(t.slot(0, FIRST).bodies) == 2
+    assert len(t.slot(0, FIRST).bodies) == len(t.slot(0, FIRST).masks) == 2
 
 
 def test_bodies_of_all_voters_together_are_bounded() -> None:
     t = tally()
     for value in (bytes([i]) * 32 for i in range(1, 200)):
         t.add(vote(value[0] % N, value=value), 0)
-    assert len(t.slot(0, FIRST).bodies) <= 2 * N
+    assert len(t.slot(0, FIRST).bodies) == len(t.slot(0, FIRST).masks) <= 2 * N
 
 
 def test_a_certificate_counts_whole_though_its_signers_voted_twice_before() -> None:
@@ -260,11 +260,20 @@ def facts(t: Tally, current: int, tolerated: int) -> dict[str, Any]:
 @st.composite
 def any_votes(draw: st.DrawFn) -> Votes:
     voters = draw(st.sets(st.integers(0, N - 1), min_size=1, max_size=N))
-    step, term = draw(st.sampled_from([FIRST, SECOND])), draw(st.integers(0, 3))
+    step, term = draw(st.sampled_from([FIRST, SECOND])), draw(st.sampled_from([0, 0, 2]))
     value = draw(st.sampled_from([A, B, C, NIL]))
     may_cite = step == SECOND and value == NIL
     cited = draw(st.integers(NO_TERM, term - 1)) if may_cite and term else NO_TERM
     return vote(*voters, value=value, term=term, step=step, cited=cited)
+
+
+@pytest.mark.parametrize("step", [FIRST, SECOND])
+def test_a_quorum_of_any_is_a_turn_though_nothing_has_a_quorum(step: int) -> None:
+    t = tally()
+    assert not t.add(vote(0, 1, step=step), 0).turning
+    assert not t.add(vote(2, 3, value=B, step=step), 0).turning
+    assert t.add(vote(4, value=NIL, step=step), 0).turning
+    assert not t.add(vote(5, value=NIL, step=step), 0).turning
 
 
 @given(st.lists(any_votes(), max_size=25), st.integers(0, 3))
@@ -296,9 +305,7 @@ def test_the_tally_is_what_was_heard(heard: list[Votes]) -> None:
         assert counted.twice == twice
     for (term, step), slot in signed.items():
         masks = t.slot(term, step).masks
-        assert {body: set(bits(mask)) for body, mask in masks.items()} == slot
-        for (value, cited), voters in slot.items():
-            if voters:
-                mask = sum(1 << voter for voter in voters)
-                expected = vote(*voters, value=value, term=term, step=step, cited=cited)
-                assert t.votes(term, step, (value, cited), mask) == expected
+        assert {body: set(bits(mask)) for body, mask in masks.items()} == {b: v for b, v in slot.items() if v}
+        for (value, cited), mask in masks.items():
+            expected = vote(*bits(mask), value=value, term=term, step=step, cited=cited)
+            assert t.votes(term, step, (value, cited), mask) == expected

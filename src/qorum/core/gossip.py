@@ -1,7 +1,7 @@
 """Gossip: eager push of small control messages, announce-then-pull of contributions, anti-entropy under both.
 
-`Gossip` knows whom to tell and what is still to be told or fetched. It draws peers from the whole member list each time:
-a fixed set of neighbours is fatal when a third of them lie.
+`Gossip` knows whom to tell and what is still to be told or fetched. It draws peers from the whole member list each
+time: a fixed set of neighbours is fatal when a third of them lie.
 """
 
 from __future__ import annotations

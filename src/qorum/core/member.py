@@ -64,7 +64,7 @@ from qorum.core.messages import (
 from qorum.core.state import ORIGIN, Entry, State
 from qorum.core.streams import BACKLOG, KEPT_ROUNDS, Broken, Missing, Streams
 from qorum.core.votes import FIRST, SECOND, Tally, bits, signatures_of, well_formed
-from qorum.errors import ProtocolError
+from qorum.errors import ProtocolError, QorumError
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> whether it holds, by the strict predicate."""
@@ -131,6 +131,8 @@ class Member:
         self._own_seq = max(map(_seq, self.consensus.durable.own), default=0)
         """Seq of the last contribution this member signed, or is about to."""
         self._teacher: int | None = None
+        self._just_entered = False
+        """No tick has passed in this round: who is still in the round before hears of its end without being told again."""
 
     # --- events ---
 
@@ -149,9 +151,9 @@ class Member:
         return self._done()
 
     def contribute(self, columns: Columns) -> list[Effect]:
-        """Sign and send this member's next stream item. Raises `ProtocolError` unless `may_contribute`."""
+        """Sign and send this member's next stream item. Raises `QorumError` unless `may_contribute`."""
         if not self.may_contribute:
-            raise ProtocolError(f"contribution {self._own_seq} of this member is not signed yet, or too many wait")
+            raise QorumError(f"contribution {self._own_seq} is not signed yet, or too many wait; see may_contribute")
         tip = self.streams.tips[self.me]
         payload = (
             columns.pack() if len(columns.value) or columns.affirmed or columns.accused is not None else b""
@@ -166,6 +168,16 @@ class Member:
         """Whether all contributions signed so far, also before a restart, are held, and not too many uncommitted."""
         all_held = self.streams.tips[self.me].seq >= self._own_seq
         return all_held and self.uncommitted < self.genesis.config.max_items_per_round * BACKLOG
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether the current round is decided and some of its contributions are still being fetched."""
+        return self._undelivered is not None
+
+    @property
+    def halted(self) -> bool:
+        """Whether the current round was decided on a bad value: more members lie than are tolerated."""
+        return self.consensus.decided and self._undelivered is None
 
     @property
     def uncommitted(self) -> int:
@@ -256,7 +268,8 @@ class Member:
     def _of_this_round(self, peer: int, round: int, message: Message) -> bool:
         """Whether a message is of the current round; others are kept, answered with help, or ask for it."""
         if round < self.consensus.round:
-            self._help(peer, round)
+            if not self._just_entered:
+                self._help(peer, round)
         elif round == self.consensus.round + 1 and self._keep_early(peer, message):
             pass
         elif round > self.consensus.round and self.gossip.may_serve(peer, "ask for help"):
@@ -506,6 +519,7 @@ class Member:
 
     def _enter(self, state: State, commit: Commit, skipped: int) -> None:
         """Take over an agreed state and begin the next round."""
+        self._just_entered = True
         self.state, self._undelivered, self._previous = state, None, _hash(commit.value)
         self._history[state.round] = self.last_commit = commit
         self._history = {k: c for k, c in self._history.items() if k > state.round - KEPT_ROUNDS}
@@ -533,6 +547,7 @@ class Member:
 
     def _tick(self) -> None:
         self.gossip.tick()
+        self._just_entered = False
         peer = self.gossip.any_peer()
         if peer is not None:
             self.gossip.send([peer], self._root())

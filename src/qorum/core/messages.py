@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum
+from functools import cached_property
 from typing import Annotated
 
 import msgspec
@@ -55,13 +56,13 @@ class Contribution(Record, frozen=True, tag=1):
     """`columns` of the writes, packed; empty for an idle member that only shows it is there."""
 
 
-class Item(Record, frozen=True, tag=2):
+class Item(Record, frozen=True, tag=2, dict=True):
     """A signed contribution as it travels: the author's own bytes, so that every relay passes on the same hash."""
 
     body: bytes
     signature: Signature
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         """32 bytes: names the item."""
         return hashlib.sha256(self.body).digest()

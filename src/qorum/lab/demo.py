@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from qorum import __version__
 from qorum.agent import QAgent
 from qorum.core.effects import Committed
 from qorum.errors import ConfigError
@@ -33,8 +34,6 @@ from qorum.sim.swarm import Swarm
 
 STEPS_PER_ROUND = 20
 """Between two merges in the acts that have no rounds of their own; what a round of the protocol takes about."""
-RATE = 20.0
-"""Interactions of an agent per second of virtual time."""
 SYNC_INTERVAL_MS = 3_000
 SETTLE_S = 20.0
 """Virtual time after the last step for the last round to reach everybody."""
@@ -55,6 +54,8 @@ class Plan:
     liars: int = 21
     steps: int = 1_200
     seed: int = 0
+    pace: float = 20.0
+    """Interactions of an agent per second of virtual time; with the time a round takes, the steps between merges."""
 
     def __post_init__(self) -> None:
         load(self.task)
@@ -72,6 +73,12 @@ class Plan:
         return {**attacked, "partitioned": partitioned, "federated": federated, "naive": naive, "isolated": isolated}
 
 
+def command(plan: Plan, *, quick: bool) -> str:
+    """The command that plays this plan."""
+    size = f"--members {plan.members} --liars {plan.liars} --task {plan.task} --steps {plan.steps} --seed {plan.seed}"
+    return f"qorum demo {size}{' --quick' if quick else ''}"
+
+
 def run(plan: Plan, progress: Progress = lambda act, share: None, workers: int = 2) -> dict[str, Any]:
     """Run all acts, in `workers` processes, and gather what they show. Returns a JSON-able dict."""
     started = time.perf_counter()
@@ -84,6 +91,7 @@ def run(plan: Plan, progress: Progress = lambda act, share: None, workers: int =
         "liars": plan.liars,
         "steps_per_agent": plan.steps,
         "seed": plan.seed,
+        "version": __version__,
         "optimum": task.optimum,
         "trivial": task.trivial,
         "isolated": done["isolated"],
@@ -228,12 +236,12 @@ class Staged:
 
     def _life(self, me: int, agent: QAgent) -> Rollout:
         seed = self.plan.seed * self.plan.members + me
-        return Rollout(self.task.make_env(seed), agent, seed=seed, steps=self.plan.steps, rate=RATE)
+        return Rollout(self.task.make_env(seed), agent, seed=seed, steps=self.plan.steps, rate=self.plan.pace)
 
     @property
     def end(self) -> float:
         """Virtual time of the last step [s]."""
-        return self.plan.steps / RATE
+        return self.plan.steps / self.plan.pace
 
     def _on_round(self, committed: Committed) -> None:
         state, now = committed.state, self.swarm.timeline.now

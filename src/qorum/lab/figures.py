@@ -14,6 +14,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from qorum.config import FederationConfig
 from qorum.core.quorum import Quorum
 from qorum.errors import MissingExtra
@@ -220,30 +222,27 @@ def _margins(figure: Figure, left: float, top: float, right: float, bottom: floa
 
 def curves_figure(result: dict[str, Any], wide: bool) -> Figure:
     """Normalised value over steps an agent, all acts on one axis, each named at its end."""
+    shown = acts(result)
     figure = new_figure(*((WIDE, 460) if wide else (NARROW, 400)))
-    _margins(figure, 38, 12, 250 if wide else 118, 50)
-    axes = figure.add_subplot()
-    draw_curves(axes, acts(result), names=wide)
+    _margins(figure, 42, 12, 250 if wide else 122, 50 + _strip_height(shown))
+    draw_curves(figure.add_subplot(), shown, names=wide)
     return figure
 
 
 def draw_curves(axes: Axes, shown: Sequence[Act], names: bool = True) -> None:
-    """Draw them on `axes`; `names` are long, otherwise short."""
+    """Draw them on `axes`, and under it a strip that says when a curve is below; `names` are long, otherwise short."""
     low = lowest_shown(shown)
+    drawn = [act for act in shown if act.curve]
     axes.set_ylim(low, CEILING)
-    axes.set_xlim(0, max((x for act in shown for x, _ in act.curve), default=1) or 1)
-    axes.set_xlabel("steps per agent")
+    axes.set_xlim(0, max((x for act in drawn for x, _ in act.curve), default=1) or 1)
     for bound in (0, 1):
         axes.axhline(bound, color=LIGHT["quiet"], linewidth=1, zorder=1)
-    drawn = [act for act in shown if act.curve]
     for act in drawn:
         front = 4 if act.key == "federated" else 3
         axes.plot(*zip(*act.curve, strict=True), color=LIGHT[act.colour], linestyle=act.dash, zorder=front)
-    for row, (act, *_) in enumerate(leaves(drawn)):
-        below = [steps for steps, value in act.curve if value < low]
-        level = low + (6 + 11 * row) * (CEILING - low) / axes.bbox.height
-        axes.plot(below, [level] * len(below), "v", color=LIGHT[act.colour], markersize=6, zorder=5)
     _name_ends(axes, drawn, names, low)
+    bottom = _draw_strip(axes, drawn, low) if leaves(drawn) else axes
+    bottom.set_xlabel("steps per agent")
 
 
 def lowest_shown(shown: Sequence[Act]) -> float:
@@ -252,11 +251,36 @@ def lowest_shown(shown: Sequence[Act]) -> float:
     return max(FLOOR, min(-0.1, lowest - 0.05))
 
 
-def leaves(shown: Sequence[Act]) -> list[tuple[Act, float, float]]:
-    """(act, steps, value) at the lowest point of every curve that leaves the axis."""
-    low = lowest_shown(shown)
-    worst = [(act, *min(act.curve, key=lambda point: point[1])) for act in shown if act.curve]
-    return [leaving for leaving in worst if leaving[2] < low]
+def leaves(shown: Sequence[Act]) -> list[tuple[Act, float]]:
+    """(act, lowest value) of every curve that goes below the axis."""
+    lowest = [(act, min(y for _, y in act.curve)) for act in shown if act.curve]
+    return [(act, value) for act, value in lowest if value < lowest_shown(shown)]
+
+
+def _strip_height(shown: Sequence[Act]) -> int:
+    return _ROW * len(leaves(shown)) + 6 if leaves(shown) else 0
+
+
+_ROW = 6
+"""Pixels to a curve in the strip."""
+
+
+def _draw_strip(axes: Axes, drawn: Sequence[Act], low: float) -> Axes:
+    """A row for each curve that leaves, filled in while it is below; takes over the axis of steps."""
+    height = _strip_height(drawn) / axes.bbox.height
+    strip = axes.inset_axes((0, -height, 1, height), sharex=axes)
+    axes.tick_params(axis="x", labelbottom=False, length=0)
+    axes.spines["bottom"].set_linestyle((0, (2, 2)))
+    strip.set_ylim(_strip_height(drawn), 0)
+    strip.set_yticks([_strip_height(drawn) / 2], ["below"], size=11)
+    strip.grid(visible=False)
+    steps = np.linspace(*axes.get_xlim(), 1201)
+    for row, (act, _) in enumerate(leaves(drawn)):
+        x, y = np.array(act.curve).T
+        values = np.interp(steps, x, y, left=np.nan, right=np.nan)
+        level = np.where(values < low, 3 + _ROW * (row + 0.5), np.nan)
+        strip.plot(steps, level, color=LIGHT[act.colour], linewidth=3.5, solid_capstyle="butt")
+    return strip
 
 
 def _name_ends(axes: Axes, drawn: Sequence[Act], names: bool, low: float) -> None:
@@ -345,6 +369,14 @@ def _draw_rounds(axes: Axes, act: Act, wide: bool) -> None:
 def decimal(value: float | None, digits: int = 2) -> str:
     """'-0.50' with a true minus sign; a dash for None."""
     return "\u2013" if value is None else f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def rough(number: float) -> str:
+    """'76,800', '9.9 billion'."""
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:,.1f} {word}"
+    return f"{number:,.0f}"
 
 
 def count(number: int, noun: str) -> str:
@@ -442,16 +474,13 @@ def _draw_excluded(axes: Axes, act: Act, result: dict[str, Any]) -> None:
 def save_picture(result: dict[str, Any], path: Path, kind: str) -> None:
     """Write the learning curves under a title of their own, on paper of their own; `kind` is `png` or `svg`."""
     with style():
-        figure = new_figure(WIDE, 500)
-        _margins(figure, 44, 84, 250, 54)
-        figure.text(20 / WIDE, 1 - 34 / 500, _headline(result), size=18, weight="bold")
+        shown, height = acts(result), 500
+        figure = new_figure(WIDE, height)
+        _margins(figure, 52, 84, 250, 54 + _strip_height(shown))
+        figure.text(20 / WIDE, 1 - 34 / height, _headline(result), size=18, weight="bold")
         scale = "normalised value: 0 = best trivial policy, 1 = optimum"
-        figure.text(20 / WIDE, 1 - 58 / 500, scale, color=LIGHT["quiet"])
-        axes = figure.add_subplot()
-        draw_curves(axes, acts(result))
-        gone = ", ".join(f"{act.short} down to {decimal(value, 1)}" for act, _, value in leaves(acts(result)))
-        if gone:
-            figure.text(1 - 20 / WIDE, 14 / 500, f"below the frame: {gone}", ha="right", size=11, color=LIGHT["quiet"])
+        figure.text(20 / WIDE, 1 - 58 / height, scale, color=LIGHT["quiet"])
+        draw_curves(figure.add_subplot(), shown)
         figure.savefig(path, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else {"Software": None})
 
 

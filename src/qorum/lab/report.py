@@ -14,7 +14,7 @@ from qorum.config import FederationConfig
 from qorum.core.quorum import Quorum
 from qorum.errors import ConfigError
 from qorum.lab import figures
-from qorum.lab.figures import DARK, LIGHT, Act, acts, attacks, count, decimal, tolerated
+from qorum.lab.figures import DARK, LIGHT, Act, acts, attacks, count, decimal, rough, tolerated
 
 # ---- The style of every report
 
@@ -51,7 +51,8 @@ table { border-collapse: collapse; width: 100%; margin: .75rem 0; font-variant-n
 th, td { text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-bottom: 1px solid var(--line) }
 thead th { font-size: .85rem; font-weight: 600; color: var(--quiet); vertical-align: bottom }
 tbody th { font-weight: 600 }
-.number { text-align: right; white-space: nowrap }
+.number { text-align: right }
+td.number { white-space: nowrap }
 caption { text-align: left; font-weight: 600; padding: 1rem 0 .25rem }
 .bar { display: block; height: .35rem; width: 5rem; margin: .3rem 0 .2rem; background: var(--line);
   border-radius: 1rem }
@@ -74,10 +75,13 @@ footer { margin-top: 3rem; padding-top: 1rem; padding-bottom: 2.5rem; font-size:
   .bar { width: 100% }
 }
 @media print {
-  body { font-size: 10pt }
+  :root { font-size: 9.5pt }
+  body { font-size: 1rem }
+  main, footer { max-width: none; padding: 0 }
   h1 { margin-top: 0 }
   h2 { break-after: avoid }
   figure, tr { break-inside: avoid }
+  section:has(> details:not([open])) { display: none }
   .bar, .bar i { print-color-adjust: exact; -webkit-print-color-adjust: exact }
   @page { margin: 15mm }
 }
@@ -264,10 +268,9 @@ def _double_counting(data: dict[str, Any]) -> str:
     true, claimed = counted.get("true_visits"), counted.get("claimed_visits")
     if not true or claimed is None:
         return ""
-    times = f"{claimed / true:,.0f}"
     return (
-        "A visit counts again whenever a table comes round: all agents made "
-        f"{true:,} visits, yet a table claims {claimed:,}, {times} times as many."
+        f"A visit counts again whenever a table comes round: all agents made {rough(true)} visits, yet a table claims "
+        f"{rough(claimed)}, {rough(claimed / true)} times as many."
     )
 
 
@@ -325,11 +328,8 @@ def _figures(result: dict[str, Any]) -> list[Section]:
 def _curves(result: dict[str, Any], shown: Sequence[Act]) -> str:
     ends = "; ".join(f"{act.name} ends at {decimal(act.value)}" for act in shown if act.curve)
     svg = figures.inline("curves", f"Learning curves. {ends}.", lambda wide: figures.curves_figure(result, wide))
-    below = "; ".join(
-        f"{escape(act.name)}, lowest {decimal(value)} at {steps:,.0f} steps"
-        for act, steps, value in figures.leaves(shown)
-    )
-    note = f" Triangles stand where a curve runs below the frame: {below}." if below else ""
+    below = ", ".join(f"{escape(act.short)} {decimal(value)}" for act, value in figures.leaves(shown))
+    note = f" The strip under it shows when a curve is below the frame; the lowest points: {below}." if below else ""
     text = "How good it is to act on what is known after so many steps: the mean of honest members or a sample of them."
     return figure(svg, f"<b>Figure 1.</b> {text} The number at the end takes all of them.{note}")
 
@@ -375,7 +375,7 @@ def _cost(act: Act) -> tuple[str, ...]:
     received = act.data.get("bytes_received_per_member_per_round") or {}
     latency = act.data.get("sync_latency_s") or {}
     return (
-        escape(act.name),
+        escape(act.short),
         f"{len(act.agreements):,}",
         f"{sum(term for _, _, term in act.agreements):,}",
         *(_unit(received.get(key), 1000, "kB") for key in ("mean", "max")),

@@ -1,0 +1,1013 @@
+"""A member as its host and its peers see it: frames and timers in, effects out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qorum.core import wire
+from qorum.core.columns import EMPTY
+from qorum.core.consensus import Role, contribution_bytes, proposal_bytes, vote_bytes
+from qorum.core.effects import (
+    Blame,
+    Committed,
+    Effect,
+    Equivocation,
+    Persist,
+    Send,
+    SetTimer,
+    Sign,
+    Timer,
+    WindowOpened,
+)
+from qorum.core.genesis import Genesis
+from qorum.core.member import EARLY_BYTES, Member
+from qorum.core.messages import (
+    NIL,
+    NO_TERM,
+    Advance,
+    Announce,
+    Bundle,
+    Commit,
+    Digest,
+    Item,
+    Items,
+    Kind,
+    Proposal,
+    Pull,
+    Record,
+    Root,
+    Snapshot,
+    Value,
+    ValueBody,
+    Votes,
+)
+from qorum.core.state import ORIGIN, Entry, State
+from qorum.core.status import status, tolerance
+from qorum.core.streams import BACKLOG, KEPT_ROUNDS
+from qorum.core.votes import FIRST, SECOND
+from qorum.errors import QorumError, StoreError
+from qorum.identity import Identity
+from tests.core.harness import (
+    ENGINE,
+    Net,
+    chain,
+    columns,
+    fake_sign,
+    fake_verify,
+    genesis_of,
+    item_of,
+    key,
+    only,
+    proposal_of,
+    sends,
+    sent,
+    sha,
+    timer_named,
+    votes_of,
+)
+
+GENESIS = genesis_of(4)
+ME = GENESIS.leader(1, 3)
+LEADER = GENESIS.leader(1, 0)
+OTHERS = [member for member in range(4) if member != ME]
+FAST: dict[str, Any] = {
+    "collect_ms": 20,
+    "propose_timeout_ms": 200,
+    "vote_timeout_ms": 100,
+    "timeout_step_ms": 50,
+    "gossip_tick_ms": 50,
+    "gossip_flush_ms": 5,
+}
+
+
+def member_of(me: int = ME, genesis: Genesis = GENESIS, seed: int = 0) -> Member:
+    """A started member that has nothing left to do."""
+    member = Member(genesis, me, ENGINE, Random(seed))
+    member.start()
+    return member
+
+
+def tell(member: Member, *records: Record, peer: int = OTHERS[0]) -> list[Effect]:
+    """Messages from a peer, and signatures as soon as the member asks for them."""
+    effects: list[Effect] = []
+    for record in records:
+        effects += signed(member, member.receive(peer, wire.encode(record)))
+    return effects
+
+
+def signed(member: Member, effects: list[Effect]) -> list[Effect]:
+    more = [
+        effect
+        for request in only(effects, Sign)
+        for effect in signed(member, member.signed(request, fake_sign(member.me, request.data)))
+    ]
+    return effects + more
+
+
+def voted(effects: list[Effect]) -> list[tuple[int, bytes]]:
+    return [(votes.step, votes.value) for votes in sent(effects, Votes)]
+
+
+def value_of(items: list[Item], *, genesis: Genesis = GENESIS, result: bytes | None = None, **fields: Any) -> bytes:
+    """The value of round 1 whose cut takes these items, one a member, and the state they lead to."""
+    entries = sorted((Entry.read(item, genesis) for item in items), key=lambda entry: entry.body.member)
+    state = State.initial(genesis).apply(entries)
+    cut = tuple(Advance(entry.body.member, entry.head) for entry in entries)
+    value = Value(round=1, previous=ORIGIN, epoch=0, cut=cut, result=result or state.hash)
+    return wire.encode(msgspec.structs.replace(value, **fields))
+
+
+ITEMS = [chain(GENESIS, member, 1)[0] for member in range(4)]
+VALUE = value_of(ITEMS)
+
+
+def agreed(value: bytes = VALUE, *, voters: list[int] = OTHERS, **place: int) -> Commit:
+    return Commit(value, votes_of(GENESIS, voters, SECOND, sha(value), **place))
+
+
+def fingerprint(member: Member) -> tuple[object, ...]:
+    """All of a member that a message without effect leaves as it was."""
+    consensus = member.consensus
+    return (
+        wire.encode(consensus.durable),
+        repr(sorted(consensus.tally._slots.items())),
+        tuple(consensus.tally.highest),
+        sorted(consensus.proposals),
+        len(consensus.values),
+        tuple(member.streams.tips),
+        len(member.streams._entries),
+        member.state.round,
+        len(member._early),
+    )
+
+
+# --- rounds on a network ---
+
+
+@pytest.mark.parametrize("members", [3, 4, 7, 20])
+def test_members_agree_on_round_after_round(members: int) -> None:
+    net = Net(members, **FAST)
+    for round in (1, 2):
+        net.news(round)
+        assert net.run(5, lambda round=round: min(net.rounds()) == round)
+    assert len({member.state.hash for member in net.members}) == 1
+    assert len(net.members[0].state.cells) == 2
+    assert net.blames == []
+    assert net.equivocations == []
+
+
+def test_members_agree_with_real_signatures() -> None:
+    net = Net(4, identities=[Identity.from_seed(bytes([i]) * 32) for i in range(4)], **FAST)
+    for round in (1, 2):
+        net.news(0)
+        assert net.run(5, lambda round=round: min(net.rounds()) == round)
+    assert net.blames == []
+
+
+def test_no_news_no_round() -> None:
+    net = Net(4, **FAST)
+    for host in net.honest:
+        net.contribute(host, EMPTY)
+    net.run(5)
+    assert net.rounds() == [0, 0, 0, 0]
+    assert all(member.consensus.role is not Role.LEADER for member in net.members)
+
+
+def test_crash_mode_needs_only_more_than_half() -> None:
+    net = Net(5, byzantine_threshold=0.0, **FAST)
+    net.stop(1)
+    net.stop(3)
+    net.news(0)
+    assert net.run(10, lambda: min(net.rounds()) == 1)
+
+
+def test_less_than_a_quorum_commits_nothing_and_goes_on_gossiping() -> None:
+    net = Net(4, **FAST)
+    net.side.update({2: 1, 3: 1})
+    for _ in range(3):
+        for host in (0, 2):
+            net.news(host)
+        net.run(2)
+    assert net.rounds() == [0, 0, 0, 0]
+    assert net.members[1].streams.tips[0].seq == net.members[0].streams.tips[0].seq == 3
+    net.side.update({2: 0, 3: 0})
+    assert net.run(10, lambda: min(net.rounds()) >= 1)
+    assert len({member.state.hash for member in net.members}) == 1
+
+
+def test_too_few_members_only_gossip() -> None:
+    net = Net(2, **FAST)
+    for host in (0, 1, 0):
+        net.news(host)
+        net.run(2)
+    assert net.rounds() == [0, 0]
+    assert [tip.seq for tip in net.members[1].streams.tips] == [2, 1]
+    assert all(kind == Kind.CONTRIBUTION for host in net.who for kind, *_ in net.signed[host])
+
+
+def agreement_holds(net: Net) -> bool:
+    values: dict[int, set[bytes]] = {}
+    for host in net.honest:
+        for round, value in net.commits[host].items():
+            values.setdefault(round, set()).add(value)
+    return all(len(different) == 1 for different in values.values())
+
+
+def storm(net: Net, random: Random, *, crashes: bool) -> None:
+    """Loss, reorder, duplication, cuts and crashes at effect boundaries, for a while."""
+    members = range(net.genesis.members)
+    net.loss, net.duplicates, net.delay = random.choice([0.05, 0.2, 0.4]), 0.2, (0.001, 0.15)
+    if crashes:
+        net.crash = lambda host, effect: host in net.honest and random.random() < 0.004
+    for _ in range(15):
+        net.run(0.2)
+        for host in net.who:
+            if random.random() < 0.4:
+                net.news(host)
+        for host in sorted(net.down):
+            if random.random() < 0.5:
+                net.restart(host)
+        if random.random() < 0.3:
+            half = random.getrandbits(len(members)) if random.random() < 0.5 else 0
+            net.side = {member: half >> member & 1 for member in members}
+
+
+def heal(net: Net) -> bool:
+    """The faults end; whether all members then agree on two further rounds."""
+    net.crash, net.loss, net.side = lambda host, effect: False, 0.0, dict.fromkeys(net.side, 0)
+    for host in sorted(net.down):
+        net.restart(host)
+    goal = max(net.rounds()) + 2
+    for _ in range(40):
+        for host in net.who:
+            net.news(host)
+        if net.run(0.5, lambda: min(net.rounds()) >= goal):
+            return True
+    return False
+
+
+@pytest.mark.parametrize(("members", "twins"), [(4, ()), (4, (2,)), (7, (1, 4))])
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 40))])
+def test_no_two_members_commit_different_values_and_all_go_on_after_the_storm(
+    members: int, twins: tuple[int, ...], crashes: bool, seed: int
+) -> None:
+    net, random = Net(members, seed, twins=twins, **FAST), Random(seed)
+    storm(net, random, crashes=crashes)
+    assert heal(net)
+    assert agreement_holds(net)
+    assert all(len(bodies) == 1 for host in net.honest for bodies in net.signed[host].values())
+    assert {proof.member for proof in net.equivocations} <= set(twins)
+    assert {blame.peer for _, blame in net.blames} <= set(twins)
+
+
+def crash_run(boundary: int) -> tuple[Net, int]:
+    """Member 1 crashes before its effect number `boundary` and is started again. Returns how many it was given."""
+    net, effects = Net(4, **FAST), list[Effect]()
+
+    def crash(host: int, effect: Effect) -> bool:
+        if host == 1:
+            effects.append(effect)
+        return host == 1 and len(effects) == boundary + 1
+
+    net.crash = crash
+    net.news(0)
+    net.news(1)
+    net.run(0.4)
+    if 1 in net.down:
+        net.restart(1)
+    net.news(1)
+    for _ in range(20):
+        net.news(2)
+        if net.run(0.5, lambda: min(net.rounds()) >= 2):
+            break
+    return net, len(effects)
+
+
+def test_crash_before_every_single_effect() -> None:
+    boundary, reached = 0, 1
+    while reached > boundary and boundary < 45:
+        net, reached = crash_run(boundary)
+        assert min(net.rounds()) >= 2, boundary
+        assert all(len(bodies) == 1 for bodies in net.signed[1].values()), boundary
+        assert agreement_holds(net), boundary
+        boundary += 1
+    assert boundary > 20
+
+
+def test_all_members_restart_at_once_and_go_on() -> None:
+    net = Net(4, **FAST)
+    net.news(0)
+    assert net.run(5, lambda: min(net.rounds()) == 1)
+    net.news(1)
+    net.run(0.02)
+    for host in net.honest:
+        net.stop(host)
+    for host in net.honest:
+        net.restart(host)
+    assert heal(net)
+    assert agreement_holds(net)
+
+
+# --- effects ---
+
+
+def test_agreed_state_then_record_then_what_they_imply() -> None:
+    net, batches = Net(4, **FAST), list[list[Effect]]()
+    perform = net.perform
+
+    def watched(host: int, effects: Sequence[Effect]) -> None:
+        batches.append(list(effects))
+        perform(host, effects)
+
+    net.perform = watched  # type: ignore[method-assign]
+    net.news(0)
+    assert net.run(5, lambda: min(net.rounds()) == 1)
+    committing = [batch for batch in batches if only(batch, Committed)]
+    assert len(committing) == 4
+    for batch in batches:
+        kinds = [type(effect) for effect in batch if not isinstance(effect, Blame)]
+        assert kinds.count(Persist) <= 1
+        rank = [2 if kind not in (Committed, Persist) else [Committed, Persist].index(kind) for kind in kinds]
+        assert rank == sorted(rank)
+        if Sign in kinds:
+            assert Persist in kinds
+
+
+def test_committed_carries_the_proof_that_a_restart_needs() -> None:
+    net = Net(4, **FAST)
+    net.news(0)
+    assert net.run(5, lambda: min(net.rounds()) == 1)
+    state, commit = net.kept[0]
+    assert commit == net.members[0].last_commit
+    again = Member(net.genesis, 0, ENGINE, Random(0), state=state, commit=commit, record=net.records[0])
+    assert again.state.hash == net.members[0].state.hash
+    assert again.consensus.round == 2
+    assert again.fresh_value() is None
+    again.start()
+    frame = wire.encode(Root(1, 0, bytes(32)))
+    assert sent(again.receive(1, frame), Snapshot)  # the items of round 1 are gone, so a commit would not help
+
+
+def test_a_state_older_than_the_record_is_refused() -> None:
+    net = Net(4, **FAST)
+    net.news(0)
+    assert net.run(5, lambda: min(net.rounds()) == 1)
+    with pytest.raises(StoreError):
+        Member(net.genesis, 0, ENGINE, Random(0), record=net.records[0])
+
+
+# --- contributions ---
+
+
+def test_contribution_is_signed_announced_and_linked() -> None:
+    member = member_of()
+    effects = member.contribute(columns(1))
+    (request,) = only(effects, Sign)
+    assert not member.may_contribute
+    with pytest.raises(QorumError):
+        member.contribute(columns(2))
+    effects = member.signed(request, fake_sign(ME, request.data))
+    assert member.may_contribute
+    assert member.uncommitted == 1
+    assert only(effects, WindowOpened) == [WindowOpened(1)]
+    flushed = member.timer(timer_named(effects, Timer.FLUSH))
+    assert sent(flushed, Announce) == [Announce((member.streams.tips[ME].hash,))]
+    signed(member, member.contribute(EMPTY))
+    assert member.streams.tips[ME].seq == 2
+
+
+def test_restart_signs_all_uncommitted_contributions_again_before_it_makes_new_ones() -> None:
+    member = member_of()
+    log = signed(member, member.contribute(columns(1))) + signed(member, member.contribute(columns(2)))
+    record = only(log, Persist)[-1].record
+    again = Member(GENESIS, ME, ENGINE, Random(1), record=record)
+    assert not again.may_contribute
+    effects = again.start()
+    assert [r.data for r in only(effects, Sign)] == [r.data for r in only(log, Sign)]
+    signed(again, effects)
+    assert again.may_contribute
+    assert again.streams.tips[ME] == member.streams.tips[ME]
+
+
+def test_contribution_of_a_round_that_is_over_is_not_taken_again() -> None:
+    net = Net(4, **FAST)
+    net.news(0)
+    assert net.run(5, lambda: min(net.rounds()) == 1)
+    member = net.members[0]
+    body = next(iter(member.streams._entries.values())).item.body
+    own = next(e.item for e in member.streams._entries.values() if e.body.member == 0)
+    request = Sign(Kind.CONTRIBUTION, 0, 0, own.body, contribution_bytes(net.genesis.federation, 0, body))
+    assert member.signed(request, own.signature) == []
+
+
+def test_backlog_of_own_contributions_is_bounded() -> None:
+    member = member_of()
+    made = 0
+    while member.may_contribute:
+        signed(member, member.contribute(columns(made)))
+        made += 1
+    assert made == BACKLOG * GENESIS.config.max_items_per_round
+
+
+def test_announced_item_is_pulled_taken_and_announced_on() -> None:
+    member, item = member_of(), ITEMS[OTHERS[0]]
+    effects = tell(member, Announce((item.hash,)))
+    assert sends(effects) == [((OTHERS[0],), Pull((item.hash,)))]
+    effects = tell(member, Items((item,)))
+    assert member.streams.tips[OTHERS[0]].seq == 1
+    assert only(effects, WindowOpened) == [WindowOpened(1)]
+    assert sent(member.timer(timer_named(effects, Timer.FLUSH)), Announce) == [Announce((item.hash,))]
+    assert tell(member, Announce((item.hash,)), item) == []
+
+
+def test_items_are_served_when_pulled() -> None:
+    member = member_of()
+    tell(member, *ITEMS)
+    asked = [ITEMS[0].hash, sha(b"nothing"), ITEMS[1].hash]
+    assert sent(tell(member, Pull(tuple(asked))), Items) == [Items((ITEMS[0], ITEMS[1]))]
+
+
+def test_an_empty_item_opens_no_window_but_counts() -> None:
+    member = member_of()
+    idle = [item_of(GENESIS, member, 1, ORIGIN) for member in OTHERS]
+    assert only(tell(member, *idle), WindowOpened) == []
+    effects = tell(member, ITEMS[ME])
+    assert only(effects, WindowOpened) == [WindowOpened(1)]
+    assert member.consensus._window_closed  # all four have advanced
+
+
+def test_window_closes_a_while_after_a_quorum_advanced() -> None:
+    member = member_of()
+    effects = tell(member, *(ITEMS[other] for other in OTHERS))
+    collect = timer_named(effects, Timer.COLLECT)
+    assert collect.delay == GENESIS.config.collect_ms / 1000
+    member.timer(msgspec_free(collect, round=2))
+    assert not member.consensus._window_closed
+    assert timer_named(member.timer(collect), Timer.PROPOSE).term == 0
+
+
+def msgspec_free(timer: SetTimer, *, round: int) -> SetTimer:
+    return SetTimer(timer.name, timer.delay, round, timer.term)
+
+
+def test_two_branches_of_a_stream_are_evidence_with_both_signatures() -> None:
+    member, liar = member_of(), OTHERS[0]
+    one, other = chain(GENESIS, liar, 1)[0], chain(GENESIS, liar, 1, mark=1)[0]
+    (proof,) = only(tell(member, one, other), Equivocation)
+    assert proof.member == liar
+    for raw in proof.proof:
+        item = wire.decode(raw)
+        assert isinstance(item, Item)
+        assert fake_verify(key(liar), contribution_bytes(GENESIS.federation, 0, item.body), item.signature)
+
+
+# --- votes and proposals ---
+
+
+def test_leader_proposes_and_everybody_applies_the_same_state() -> None:
+    leader = member_of(LEADER)
+    (proposal,) = sent(tell(leader, *ITEMS, peer=ME), Proposal)
+    assert proposal.value == VALUE
+    follower = member_of()
+    tell(follower, *ITEMS)
+    assert voted(tell(follower, proposal)) == [(FIRST, sha(VALUE))]
+    effects = tell(follower, votes_of(GENESIS, OTHERS, FIRST, sha(VALUE)))
+    assert voted(effects) == [(SECOND, sha(VALUE))]
+    effects = tell(follower, votes_of(GENESIS, OTHERS, SECOND, sha(VALUE)))
+    (committed,) = only(effects, Committed)
+    assert committed.state.hash == wire.decode_body(Value, VALUE).result
+    assert sent(effects, Commit)
+
+
+def test_vote_waits_for_items_that_the_value_cites_and_pulls_them() -> None:
+    member = member_of()
+    effects = tell(member, *ITEMS[:3], proposal_of(GENESIS, VALUE))
+    assert voted(effects) == []
+    assert sent(effects, Pull) == [Pull((ITEMS[3].hash,))]
+    assert voted(tell(member, ITEMS[3])) == [(FIRST, sha(VALUE))]
+
+
+BAD_VALUES: dict[str, bytes] = {
+    "wrong result": value_of(ITEMS, result=sha(b"another state")),
+    "fewer than a quorum of origins": value_of(ITEMS[:2]),
+    "another round": value_of(ITEMS, round=2),
+    "another past": value_of(ITEMS, previous=sha(b"another value")),
+    "another epoch": value_of(ITEMS, epoch=1),
+    "members out of order": value_of(ITEMS, cut=wire.decode_body(Value, VALUE).cut[::-1]),
+    "not a value": b"value",
+}
+
+
+@pytest.mark.parametrize("value", BAD_VALUES.values(), ids=BAD_VALUES.keys())
+def test_invalid_value_gets_nil(value: bytes) -> None:
+    member = member_of()
+    tell(member, *ITEMS)
+    assert voted(tell(member, proposal_of(GENESIS, value))) == [(FIRST, NIL)]
+
+
+def test_bodies_that_votes_name_are_pulled_and_served() -> None:
+    member = member_of()
+    effects = tell(member, *ITEMS, votes_of(GENESIS, OTHERS, SECOND, sha(VALUE)))
+    assert Pull((sha(VALUE),)) in sent(effects, Pull)
+    assert only(tell(member, ValueBody(b"something else")), Committed) == []
+    assert len(only(tell(member, ValueBody(VALUE)), Committed)) == 1
+    other = member_of()
+    tell(other, proposal_of(GENESIS, VALUE))
+    assert sent(tell(other, Pull((sha(VALUE),))), ValueBody) == [ValueBody(VALUE)]
+
+
+def test_votes_that_are_news_are_relayed_once() -> None:
+    member = member_of()
+    first = votes_of(GENESIS, OTHERS[:1], FIRST)
+    effects = tell(member, first, first)
+    assert len(only(effects, SetTimer)) == 1
+    assert sent(member.timer(timer_named(effects, Timer.FLUSH)), Votes) == [first]
+
+
+def test_relay_of_a_round_that_ended_is_dropped() -> None:
+    member = member_of()
+    effects = tell(member, votes_of(GENESIS, OTHERS[:1], FIRST), *ITEMS, agreed())
+    assert member.state.round == 1
+    flushed = member.timer(timer_named(effects, Timer.FLUSH))
+    bundle = [wire.decode(part) for b in sent(flushed, Bundle) for part in b.parts]
+    assert not any(isinstance(part, Votes) for part in bundle)
+
+
+def test_equivocating_voter_is_proven_with_both_votes() -> None:
+    member, liar = member_of(), OTHERS[0]
+    one, other = votes_of(GENESIS, [liar], FIRST), votes_of(GENESIS, OTHERS[:2], FIRST, sha(VALUE))
+    (proof,) = only(tell(member, one, other), Equivocation)
+    assert proof.member == liar
+    bodies = [wire.decode(raw) for raw in proof.proof]
+    assert {body.value for body in bodies if isinstance(body, Votes)} == {NIL, sha(VALUE)}
+    for body in bodies:
+        assert isinstance(body, Votes)
+        assert body.mask == 1 << liar
+        assert fake_verify(key(liar), vote_bytes(GENESIS.federation, body), body.signatures)
+    assert not member.consensus.tally.certificate(0, FIRST)
+
+
+def test_equivocating_leader_is_proven_once() -> None:
+    member = member_of()
+    tell(member, *ITEMS)
+    other = proposal_of(GENESIS, value_of(ITEMS[:3]))
+    effects = tell(member, proposal_of(GENESIS, VALUE), other, other, proposal_of(GENESIS, b"a third"))
+    (proof,) = only(effects, Equivocation)
+    assert proof.member == LEADER
+    for raw in proof.proof:
+        proposal = wire.decode(raw)
+        assert isinstance(proposal, Proposal)
+        assert fake_verify(key(LEADER), proposal_bytes(GENESIS.federation, proposal), proposal.signature)
+    assert voted(effects) == [(FIRST, sha(VALUE))]
+
+
+def test_the_same_proposal_again_is_nothing() -> None:
+    member = member_of()
+    proposal = proposal_of(GENESIS, VALUE)
+    tell(member, proposal)
+    assert tell(member, proposal) == []
+
+
+def test_late_answers_to_sign_requests_of_an_old_round_change_nothing() -> None:
+    member = member_of()
+    tell(member, *ITEMS)
+    requests = only(member.receive(OTHERS[0], wire.encode(proposal_of(GENESIS, VALUE))), Sign)
+    tell(member, agreed())
+    before = fingerprint(member)
+    for request in requests:
+        member.signed(request, fake_sign(ME, request.data))
+    leader = member_of(LEADER)
+    leader_requests = only([e for i in ITEMS for e in leader.receive(ME, wire.encode(i))], Sign)
+    tell(leader, agreed(), peer=ME)
+    for request in leader_requests:
+        leader.signed(request, fake_sign(LEADER, request.data))
+    assert fingerprint(member) == before
+    assert leader.consensus.proposals == {}
+
+
+# --- what no honest member sends ---
+
+
+def corrupt(signatures: bytes) -> bytes:
+    return signatures[:-1] + bytes([signatures[-1] ^ 1])
+
+
+def bad_votes() -> dict[str, Record]:
+    good, replace = votes_of(GENESIS, OTHERS, FIRST, sha(VALUE)), msgspec.structs.replace
+    return {
+        "vote of another federation": votes_of(genesis_of(5), OTHERS, FIRST, sha(VALUE)),
+        "vote with a wrong signature": replace(good, signatures=corrupt(good.signatures)),
+        "vote of another term": replace(good, term=1),
+        "vote without a voter": replace(good, voters=b"", signatures=b""),
+        "vote of a member beyond the last": replace(good, voters=bytes([0b10111])),
+        "one signature for two voters": replace(good, signatures=good.signatures[:64] * 2 + good.signatures[64:]),
+        "first vote that cites": replace(good, cited=0, term=1),
+        "second vote that cites its own term": votes_of(GENESIS, OTHERS, SECOND, term=2, cited=2),
+        "vote for half a hash": votes_of(GENESIS, OTHERS, FIRST, b"short"),
+    }
+
+
+def bad_proposals() -> dict[str, Record]:
+    def cites(cited: Votes, term: int = 2) -> Record:
+        return proposal_of(GENESIS, VALUE, term=term, cited=cited)
+
+    good = votes_of(GENESIS, OTHERS, FIRST, sha(VALUE), term=1)
+    twice = good.signatures[:64] + good.signatures[:64] + good.signatures[128:]
+    replace = msgspec.structs.replace
+    return {
+        "proposal of the wrong leader": proposal_of(GENESIS, VALUE, by=GENESIS.leader(1, 1)),
+        "proposal of another federation": proposal_of(genesis_of(5), VALUE),
+        "proposal moved to another term": replace(proposal_of(GENESIS, VALUE), term=4),
+        "certificate below a quorum": cites(votes_of(GENESIS, OTHERS[:2], FIRST, sha(VALUE), term=1)),
+        "certificate of another value": cites(votes_of(GENESIS, OTHERS, FIRST, sha(b"other"), term=1)),
+        "certificate of nil": cites(votes_of(GENESIS, OTHERS, FIRST, term=1)),
+        "certificate of second votes": cites(votes_of(GENESIS, OTHERS, SECOND, sha(VALUE), term=1)),
+        "certificate of its own term": cites(good, term=1),
+        "certificate of another round": cites(votes_of(GENESIS, OTHERS, FIRST, sha(VALUE), term=1, round=2)),
+        "certificate with one signer twice": cites(replace(good, signatures=twice)),
+        "certificate with a foreign signer": cites(
+            replace(good, voters=bytes([int.from_bytes(good.voters) & ~1 | 16]))
+        ),
+        "certificate with a wrong signature": cites(replace(good, signatures=corrupt(good.signatures))),
+    }
+
+
+def bad_commits() -> dict[str, Record]:
+    good = agreed()
+    replace = msgspec.structs.replace
+    state = State.initial(GENESIS).apply([Entry.read(item, GENESIS) for item in ITEMS])
+    forged = State.initial(GENESIS).apply([Entry.read(item, GENESIS) for item in ITEMS[:3]])
+    early = value_of(ITEMS, round=3)
+    return {
+        "commit of another value": replace(good, value=value_of(ITEMS[:3])),
+        "commit below a quorum": agreed(voters=OTHERS[:2]),
+        "commit of first votes": Commit(VALUE, votes_of(GENESIS, OTHERS, FIRST, sha(VALUE))),
+        "commit with a wrong signature": Commit(
+            VALUE, replace(good.certificate, signatures=corrupt(good.certificate.signatures))
+        ),
+        "snapshot of a forged state": Snapshot(VALUE, good.certificate, forged.packed),
+        "snapshot of bytes": Snapshot(VALUE, good.certificate, b"state"),
+        "snapshot of another value": Snapshot(value_of(ITEMS[:3]), good.certificate, state.packed),
+        "snapshot below a quorum": Snapshot(VALUE, agreed(voters=OTHERS[:2]).certificate, state.packed),
+        "snapshot of another round": Snapshot(early, agreed(early).certificate, state.packed),
+    }
+
+
+def bad_others() -> dict[str, Record]:
+    good = ITEMS[OTHERS[0]]
+    n = GENESIS.members
+    return {
+        "item with a wrong signature": Item(good.body, corrupt(good.signature)),
+        "item of a member beyond the last": item_of(GENESIS, n, 1, ORIGIN),
+        "item that is not canonical": Item(good.body + b"\x00", good.signature),
+        "item with a broken payload": item_of(GENESIS, 0, 1, ORIGIN, payload=b"junk"),
+        "item beyond the size limit": item_of(GENESIS, 0, 1, ORIGIN, payload=bytes(100_001)),
+        "digest of another size": Digest(1, 0, bytes(4 * n + 4), b"", b"", False, True, NO_TERM),
+        "bundle in a bundle": Bundle((wire.encode(Bundle(())),)),
+        "bundle of bytes": Bundle((b"\xc1",)),
+    }
+
+
+BAD = bad_votes() | bad_proposals() | bad_commits() | bad_others()
+
+
+@pytest.mark.parametrize("record", BAD.values(), ids=BAD.keys())
+def test_what_no_honest_member_sends_is_blamed_and_without_effect(record: Record) -> None:
+    member = member_of()
+    tell(member, *(ITEMS[other] for other in OTHERS[1:]))
+    before = fingerprint(member)
+    effects = member.receive(OTHERS[0], wire.encode(record))
+    assert [blame.peer for blame in only(effects, Blame)] == [OTHERS[0]]
+    assert [effect for effect in effects if not isinstance(effect, Blame)] == []
+    assert fingerprint(member) == before
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_blamed(frame: bytes) -> None:
+    member = member_of()
+    before = fingerprint(member)
+    effects = member.receive(OTHERS[0], frame)
+    assert fingerprint(member) == before
+    assert only(effects, Blame)
+
+
+def specimens() -> list[bytes]:
+    """A frame of every kind, each of some use to the member that gets it."""
+    member = member_of()
+    n, state = GENESIS.members, State.initial(GENESIS).apply([Entry.read(item, GENESIS) for item in ITEMS])
+    records: list[Record] = [
+        ITEMS[0],
+        Items(tuple(ITEMS)),
+        votes_of(GENESIS, OTHERS[:1], FIRST, sha(VALUE)),
+        votes_of(GENESIS, OTHERS, SECOND, term=3, cited=1),
+        proposal_of(GENESIS, VALUE),
+        proposal_of(GENESIS, VALUE, term=2, cited=votes_of(GENESIS, OTHERS, FIRST, sha(VALUE), term=1)),
+        agreed(),
+        Announce((ITEMS[0].hash, ITEMS[1].hash)),
+        Pull((ITEMS[2].hash, sha(VALUE))),
+        ValueBody(VALUE),
+        member._root(),
+        Digest(1, 0, bytes(4 * n), b"\x01", b"", False, True, NO_TERM),
+        Snapshot(VALUE, agreed().certificate, state.packed),
+        Bundle((wire.encode(ITEMS[0]), wire.encode(Root(1, 0, bytes(32))))),
+    ]
+    return [wire.encode(record) for record in records]
+
+
+SPECIMENS = specimens()
+
+
+@given(st.sampled_from(SPECIMENS), st.data())
+def test_mutated_frames_never_raise(frame: bytes, data: st.DataObject) -> None:
+    mutated = bytearray(frame)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(mutated) - 1))
+        change = data.draw(st.sampled_from(["set", "cut", "insert"]))
+        if change == "set":
+            mutated[at] = data.draw(st.integers(0, 255))
+        elif change == "cut":
+            del mutated[at : at + data.draw(st.integers(1, 8))]
+        else:
+            mutated[at:at] = data.draw(st.binary(min_size=1, max_size=8))
+        if not mutated:
+            break
+    member = member_of()
+    tell(member, *ITEMS[:3])
+    tell(member, proposal_of(GENESIS, VALUE))
+    member.receive(OTHERS[0], bytes(mutated))
+    assert member.state.round in (0, 1)
+    if member.state.round == 1:
+        assert member.state.hash == wire.decode_body(Value, VALUE).result
+
+
+# --- floods ---
+
+
+def test_early_messages_are_bounded_by_number_and_bytes() -> None:
+    member = member_of()
+    for term in range(100):
+        tell(member, votes_of(GENESIS, OTHERS[:1], FIRST, round=2, term=term))
+    assert len(member._early) <= 4 * GENESIS.members
+    member = member_of()
+    big = msgspec.structs.replace(proposal_of(GENESIS, bytes(2**18), round=2))
+    for _ in range(30):
+        tell(member, big)
+    assert sum(len(wire.encode(message)) for _, message in member._early) <= EARLY_BYTES
+    assert len(sends(tell(member, big))) <= 1
+
+
+def test_early_messages_count_once_the_round_begins() -> None:
+    member = member_of()
+    tell(member, votes_of(GENESIS, OTHERS[:2], FIRST, round=2), *ITEMS)
+    bad = msgspec.structs.replace(votes_of(GENESIS, OTHERS, FIRST, round=2), term=1)
+    effects = tell(member, bad, agreed())
+    assert member.state.round == 1
+    assert member.consensus.tally.slot(0, FIRST).seen.bit_count() == 2
+    assert len(only(effects, Blame)) == 1
+    assert member._early == []
+
+
+def test_votes_of_far_terms_and_of_many_bodies_are_not_kept() -> None:
+    member, liar = member_of(), OTHERS[:1]
+    for term in range(9, 400):
+        tell(member, votes_of(GENESIS, liar, FIRST, term=term))
+    for number in range(100):
+        tell(member, votes_of(GENESIS, liar, FIRST, sha(b"%d" % number)))
+    slots = member.consensus.tally._slots
+    assert set(slots) == {(0, FIRST)}
+    assert len(slots[0, FIRST].masks) == len(slots[0, FIRST].bodies) == 2
+    assert member.consensus.term == 0
+
+
+def test_items_over_the_backlog_are_not_kept_even_if_announced() -> None:
+    member, liar, room = member_of(), OTHERS[0], BACKLOG * GENESIS.config.max_items_per_round
+    for item in chain(GENESIS, liar, room + 20):
+        tell(member, Announce((item.hash,)), item)
+    assert len(member.streams._entries) == room
+
+
+def test_items_of_the_past_are_not_kept() -> None:
+    member = member_of()
+    tell(member, *ITEMS, agreed())
+    assert member.state.round == 1
+    before = fingerprint(member)
+    tell(member, chain(GENESIS, OTHERS[0], 1, mark=7)[0])
+    assert fingerprint(member) == before
+
+
+def test_pulls_are_answered_within_a_budget_and_each_hash_once() -> None:
+    member = member_of()
+    tell(member, *ITEMS, proposal_of(GENESIS, VALUE))
+    served = tell(member, Pull((sha(VALUE), ITEMS[0].hash) * 256))
+    assert len(sent(served, ValueBody)) == 1
+    assert [len(items.items) for items in sent(served, Items)] == [1]
+    budget = 2 * GENESIS.config.max_bytes_per_round
+    total = sum(
+        len(effect.frame) for _ in range(2000) for effect in only(tell(member, Pull((sha(VALUE),))), Send)
+    )
+    assert total <= 1.5 * budget
+    member.timer(SetTimer(Timer.TICK, 0))
+    assert sent(tell(member, Pull((sha(VALUE),))), ValueBody)
+
+
+def test_one_answer_per_peer_per_tick() -> None:
+    member = member_of()
+    tell(member, *ITEMS, agreed())
+    old = [Root(1, 0, bytes(32))] * 20 + [votes_of(GENESIS, OTHERS[:1], FIRST, round=1)] * 20
+    assert len(sends(tell(member, *old))) == 1
+    ahead = [votes_of(GENESIS, OTHERS[:1], FIRST, round=9)] * 20
+    assert len(sends(tell(member, *ahead))) == 1
+    differs = [Root(2, 0, bytes(32))] * 20
+    assert len(sends(tell(member, *differs))) == 1
+
+
+# --- behind and back ---
+
+
+def isolated_run(rounds: int) -> Net:
+    """Member 3 is cut off while the others agree on some rounds."""
+    net = Net(4, **FAST)
+    net.side[3] = 1
+    for round in range(1, rounds + 1):
+        net.news(round % 3)
+        assert net.run(20, lambda round=round: min(net.rounds()[:3]) == round)
+    net.side[3] = 0
+    return net
+
+
+def test_a_member_a_little_behind_is_shown_commits_one_by_one() -> None:
+    net = isolated_run(3)
+    assert net.run(5, lambda: net.rounds() == [3, 3, 3, 3])
+    assert sorted(net.commits[3]) == [1, 2, 3]
+    assert net.blames == []
+
+
+def test_a_member_far_behind_takes_a_snapshot_and_goes_on() -> None:
+    rounds = KEPT_ROUNDS + 3
+    net = isolated_run(rounds)
+    assert net.run(5, lambda: net.rounds() == [rounds] * 4)
+    assert len(net.commits[3]) < rounds
+    assert net.members[3].state.hash == net.members[0].state.hash
+    net.news(3)
+    assert net.run(5, lambda: min(net.rounds()) == rounds + 1)
+    assert len(net.members[0]._history) <= KEPT_ROUNDS
+
+
+def test_a_newcomer_with_nothing_catches_up() -> None:
+    net = Net(4, **FAST)
+    net.stop(3)
+    net.lose_store(3)
+    for round in (1, 2):
+        net.news(0)
+        assert net.run(20, lambda round=round: min(net.rounds()) == round)
+    net.restart(3)
+    assert net.run(5, lambda: net.rounds() == [2, 2, 2, 2])
+
+
+def test_a_hidden_certificate_is_served_to_whoever_lacks_it() -> None:
+    holder, other = member_of(OTHERS[0]), member_of(ME, seed=1)
+    voters = [m for m in range(4) if m != holder.me]
+    tell(holder, votes_of(GENESIS, voters, FIRST, sha(VALUE), term=0), peer=voters[0])
+    for member in (holder, other):  # both go on to a later term, where its votes are no longer passed on
+        tell(member, *(votes_of(GENESIS, [voters[0]], FIRST, term=2), votes_of(GENESIS, [voters[1]], SECOND, term=2)))
+    assert (holder.consensus.best_term, other.consensus.best_term) == (0, NO_TERM)
+    assert holder.consensus.term == other.consensus.term == 2
+    assert holder._root() != other._root()
+    (digest,) = sent(tell(holder, other._root(), peer=other.me), Digest)
+    for _, answer in sends(tell(other, digest, peer=holder.me)):
+        for _, delta in sends(tell(holder, answer, peer=other.me)):
+            tell(other, delta, peer=holder.me)
+    assert other.consensus.best_term == 0
+
+
+def test_anti_entropy_brings_items_votes_and_proposal() -> None:
+    ahead, behind = member_of(OTHERS[0]), member_of(ME, seed=1)
+    tell(ahead, *ITEMS, proposal_of(GENESIS, VALUE), votes_of(GENESIS, OTHERS[1:], FIRST, sha(VALUE)), peer=ME)
+    assert sends(tell(ahead, ahead._root(), peer=ME)) == []
+    (digest,) = sent(tell(behind, ahead._root(), peer=ahead.me), Digest)
+    effects = tell(ahead, digest, peer=ME)
+    assert {type(message) for _, message in sends(effects)} == {Items, Proposal, Votes, Digest}
+    for _, message in sends(effects):
+        tell(behind, message, peer=ahead.me)
+    assert [tip.seq for tip in behind.streams.tips] == [1, 1, 1, 1]
+    assert 0 in behind.consensus.proposals
+    assert behind.consensus.durable.lock is not None
+    assert behind.consensus.durable.lock.value == sha(VALUE)
+
+
+def test_a_member_of_an_earlier_term_is_shown_why_that_is_over() -> None:
+    ahead, behind = member_of(OTHERS[0]), member_of(ME, seed=1)
+    tell(ahead, votes_of(GENESIS, OTHERS, SECOND, term=2), votes_of(GENESIS, OTHERS, FIRST, term=3))
+    assert ahead.consensus.term == 3
+    for _, message in sends(tell(ahead, behind._digest(answer=False), peer=ME)):
+        tell(behind, message, peer=ahead.me)
+    assert behind.consensus.term == 3
+    assert behind.consensus.tally.has_quorum(2, SECOND)
+    assert sends(tell(behind, ahead._digest(answer=False), peer=ahead.me)) == []
+    # One in a later term gets nothing of the terms before.
+    late = msgspec.structs.replace(behind._digest(answer=False), term=5)
+    assert sent(tell(ahead, late, peer=OTHERS[1]), Votes) == []
+
+
+def test_digest_of_an_old_round_is_answered_with_the_commit() -> None:
+    member = member_of()
+    tell(member, *ITEMS, agreed())
+    (commit,) = sent(tell(member, member_of(OTHERS[1])._digest(answer=True)), Commit)
+    assert commit.value == VALUE
+
+
+def test_digest_of_a_later_round_is_answered_with_a_digest_only() -> None:
+    member = member_of()
+    digest = msgspec.structs.replace(member._digest(answer=True), round=7)
+    assert [type(m) for _, m in sends(tell(member, digest))] == [Digest]
+
+
+def test_commit_before_its_items_waits_for_them() -> None:
+    member = member_of()
+    effects = tell(member, agreed())
+    assert only(effects, Committed) == []
+    assert sorted(hash for pull in sent(effects, Pull) for hash in pull.hashes) == sorted(i.hash for i in ITEMS)
+    assert member.catching_up
+    assert "fetching" in status(member)
+    assert tell(member, agreed()) == []
+    member.timer(SetTimer(Timer.TICK, 0))
+    assert only(tell(member, *ITEMS[:3]), Committed) == []
+    effects = tell(member, ITEMS[3])
+    assert len(only(effects, Committed)) == 1
+    assert not member.catching_up
+    assert tell(member, agreed()) == []
+
+
+def test_who_took_a_commit_asks_its_teacher_for_more() -> None:
+    member = member_of()
+    effects = tell(member, *ITEMS, agreed(), peer=OTHERS[1])
+    assert ((OTHERS[1],), member._root()) in sends(effects)
+
+
+def test_snapshot_of_a_past_round_is_ignored() -> None:
+    member = member_of()
+    tell(member, *ITEMS, agreed())
+    assert tell(member, Snapshot(VALUE, agreed().certificate, member.state.packed)) == []
+
+
+def test_snapshot_tells_how_many_rounds_it_jumped() -> None:
+    teacher = isolated_run(KEPT_ROUNDS + 3).members[0]
+    assert teacher.last_commit is not None
+    snapshot = Snapshot(teacher.last_commit.value, teacher.last_commit.certificate, teacher.state.packed)
+    member = Member(teacher.genesis, 3, ENGINE, Random(0))
+    member.start()
+    (committed,) = only(tell(member, snapshot), Committed)
+    assert committed.skipped == KEPT_ROUNDS + 2
+    assert committed.state.hash == teacher.state.hash
+
+
+# --- more liars than tolerated ---
+
+
+@pytest.mark.parametrize("name", ["wrong result", "members out of order", "not a value"])
+def test_a_bad_value_that_was_agreed_on_halts_the_member(name: str) -> None:
+    member, bad = member_of(), BAD_VALUES[name]
+    effects = tell(member, *ITEMS, agreed(bad))
+    assert [blame.peer for blame in only(effects, Blame)] == [LEADER]
+    assert member.halted
+    assert "halted" in status(member)
+    assert member.state.round == 0
+    effects = tell(member, proposal_of(GENESIS, VALUE), votes_of(GENESIS, OTHERS, FIRST, sha(VALUE)))
+    assert only(effects, Sign) == []
+    member.timer(SetTimer(Timer.TICK, 0))
+
+
+# --- what the user is told ---
+
+
+@pytest.mark.parametrize(
+    ("members", "fields", "words"),
+    [
+        (3, {}, ["3 members", "no liar", "3 members or fewer", "all 3"]),
+        (4, {}, ["up to 1 may lie", "any 3"]),
+        (593, {}, ["up to 197", "any 396"]),
+        (5, {"byzantine_threshold": 0.0}, ["crash faults only", "any 3"]),
+        (10, {"byzantine_threshold": 0.05}, ["no liar", "all 10"]),
+    ],
+)
+def test_tolerance_in_words(members: int, fields: dict[str, float], words: list[str]) -> None:
+    line = tolerance(genesis_of(members, **fields))
+    assert all(word in line for word in words)
+    assert "or fewer" not in line or members <= 3
+
+
+def test_status_in_words() -> None:
+    assert status(member_of(0, genesis_of(2))) == "gossip only: 2 members, and rounds need 3"
+    member = member_of()
+    assert status(member) == "round 1: 0 of 4 members heard from, 3 needed"
+    tell(member, *ITEMS, proposal_of(GENESIS, VALUE))
+    assert status(member) == f"round 1.0: led by member {LEADER}, 1 voted, 3 needed"
+
