@@ -398,14 +398,19 @@ def test_restart_signs_all_uncommitted_contributions_again_before_it_makes_new_o
 
 
 def test_contribution_of_a_round_that_is_over_is_not_taken_again() -> None:
+    """A crash after the agreed state was kept and before the record was: the record still has the contribution."""
     net = Net(4, **FAST)
     net.news(0)
+    before = net.records[0]
     assert net.run(5, lambda: min(net.rounds()) == 1)
-    member = net.members[0]
-    body = next(iter(member.streams._entries.values())).item.body
-    own = next(e.item for e in member.streams._entries.values() if e.body.member == 0)
-    request = Sign(Kind.CONTRIBUTION, 0, 0, own.body, contribution_bytes(net.genesis.federation, 0, body))
-    assert member.signed(request, own.signature) == []
+    assert net.members[0].consensus.durable.own == ()
+    state, commit = net.kept[0]
+    again = Member(net.genesis, 0, ENGINE, Random(0), state=state, commit=commit, record=before)
+    effects = signed(again, again.start())
+    assert only(effects, Sign)
+    assert only(effects, WindowOpened) == []
+    assert again.streams.tips[0] == state.heads[0]
+    assert again.may_contribute
 
 
 def test_backlog_of_own_contributions_is_bounded() -> None:
@@ -518,6 +523,7 @@ def test_bodies_that_votes_name_are_pulled_and_served() -> None:
     effects = tell(member, *ITEMS, votes_of(GENESIS, OTHERS, SECOND, sha(VALUE)))
     assert Pull((sha(VALUE),)) in sent(effects, Pull)
     assert only(tell(member, ValueBody(b"something else")), Committed) == []
+    assert member.consensus.body(sha(b"something else")) is None
     assert len(only(tell(member, ValueBody(VALUE)), Committed)) == 1
     other = member_of()
     tell(other, proposal_of(GENESIS, VALUE))
@@ -655,7 +661,7 @@ def bad_commits() -> dict[str, Record]:
         ),
         "snapshot of a forged state": Snapshot(VALUE, good.certificate, forged.packed),
         "snapshot of bytes": Snapshot(VALUE, good.certificate, b"state"),
-        "snapshot of another value": Snapshot(value_of(ITEMS[:3]), good.certificate, state.packed),
+        "snapshot of another value": Snapshot(value_of(ITEMS[:3]), good.certificate, forged.packed),
         "snapshot below a quorum": Snapshot(VALUE, agreed(voters=OTHERS[:2]).certificate, state.packed),
         "snapshot of another round": Snapshot(early, agreed(early).certificate, state.packed),
     }
@@ -950,6 +956,16 @@ def test_who_took_a_commit_asks_its_teacher_for_more() -> None:
     member = member_of()
     effects = tell(member, *ITEMS, agreed(), peer=OTHERS[1])
     assert ((OTHERS[1],), member._root()) in sends(effects)
+
+
+def test_what_a_round_needed_is_pulled_no_more_once_it_is_over() -> None:
+    member, ghost = member_of(), chain(GENESIS, OTHERS[0], 1, mark=9)
+    cited = [item for item in ITEMS if item is not ITEMS[OTHERS[0]]] + ghost  # the last one nobody has
+    tell(member, *ITEMS, proposal_of(GENESIS, value_of(cited)))
+    assert member.gossip.wanted(ghost[0].hash)
+    tell(member, agreed(term=1))
+    assert member.state.round == 1
+    assert not member.gossip.wanted(ghost[0].hash)
 
 
 def test_snapshot_of_a_past_round_is_ignored() -> None:

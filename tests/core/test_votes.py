@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qorum.core.messages import NIL, NO_TERM, Votes
+from qorum.core.messages import NIL, NO_TERM, Votes, bits
 from qorum.core.quorum import Quorum
-from qorum.core.votes import FIRST, SECOND, TERMS_AHEAD, TERMS_KEPT, Tally, bits, signatures_of, well_formed
+from qorum.core.votes import FIRST, SECOND, TERMS_AHEAD, TERMS_KEPT, Tally, well_formed
 
 N = 7
 QUORUM = Quorum.of(N, 0.33)
@@ -43,7 +43,7 @@ def test_bits_are_the_set_members_ascending(members: set[int]) -> None:
 @given(st.sets(st.integers(0, 99), min_size=1))
 def test_signatures_belong_to_voters_in_order(voters: set[int]) -> None:
     votes = vote(*voters, members=100)
-    assert signatures_of(votes) == {voter: signature(voter, (A, NO_TERM)) for voter in voters}
+    assert votes.by_voter == {voter: signature(voter, (A, NO_TERM)) for voter in voters}
 
 
 def changed(votes: Votes, **fields: Any) -> Votes:

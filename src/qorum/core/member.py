@@ -63,7 +63,7 @@ from qorum.core.messages import (
 )
 from qorum.core.state import ORIGIN, Entry, State
 from qorum.core.streams import BACKLOG, KEPT_ROUNDS, Broken, Missing, Streams
-from qorum.core.votes import FIRST, SECOND, Tally, bits, signatures_of, well_formed
+from qorum.core.votes import FIRST, SECOND, Tally, well_formed
 from qorum.errors import ProtocolError, QorumError
 
 Verify = Callable[[bytes, bytes, bytes], bool]
@@ -291,7 +291,7 @@ class Member:
             return
         tally = self.consensus.tally
         news = tally.news(votes)
-        if not news and max(tally.highest[v] for v in bits(votes.mask)) >= votes.term:
+        if not news and max(tally.highest[v] for v in votes.by_voter) >= votes.term:
             return
         self._verify_votes(votes, news)
         counted = self.consensus.on_votes(votes)
@@ -302,7 +302,7 @@ class Member:
     def _verify_votes(self, votes: Votes, voters: int) -> None:
         """Raise `ProtocolError` unless each of `voters` signed. Whoever sends votes has checked them itself."""
         data = vote_bytes(self.genesis.federation, votes)
-        for voter, signature in signatures_of(votes).items():
+        for voter, signature in votes.by_voter.items():
             if voters >> voter & 1 and not self._engine.verify(
                 self.genesis.public_keys[voter], data, signature
             ):

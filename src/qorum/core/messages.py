@@ -30,6 +30,16 @@ NIL = b""
 NO_TERM = -1
 
 
+def bits(mask: int) -> list[int]:
+    """Indices of the set bits, ascending."""
+    indices = []
+    while mask:
+        low = mask & -mask
+        indices.append(low.bit_length() - 1)
+        mask ^= low
+    return indices
+
+
 class Kind(IntEnum):
     """What a signature is for; the first byte of everything signed, so no signature serves two purposes."""
 
@@ -97,7 +107,7 @@ class Value(Record, frozen=True, tag=3):
     result: Hash
 
 
-class Votes(Record, frozen=True, tag=4):
+class Votes(Record, frozen=True, tag=4, dict=True):
     """Votes of one kind for one body in one (round, term). With a quorum of voters it is a certificate."""
 
     step: Annotated[int, Meta(ge=1, le=2)]
@@ -111,10 +121,15 @@ class Votes(Record, frozen=True, tag=4):
     signatures: Annotated[bytes, Meta(max_length=2**18)]
     """64 bytes a voter, in order of index."""
 
-    @property
+    @cached_property
     def mask(self) -> int:
         """The voters as an int bit mask."""
         return int.from_bytes(self.voters, "little")
+
+    @cached_property
+    def by_voter(self) -> dict[int, bytes]:
+        """Signature of each voter."""
+        return {voter: self.signatures[64 * i : 64 * i + 64] for i, voter in enumerate(bits(self.mask))}
 
 
 class Proposal(Record, frozen=True, tag=5):

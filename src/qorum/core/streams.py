@@ -75,17 +75,17 @@ class Streams:
         return (self._entries[siblings[0]], entry) if len(siblings) > 1 else None
 
     def _raise_tip(self, member: int) -> None:
-        while (entry := self._child(member)) is not None:
-            self.tips[member] = entry.head
-            self._branch[member].append(entry)
-        if self.tips[member].seq > self.committed[member].seq:
-            self.ahead.add(member)
-
-    def _child(self, member: int) -> Entry | None:
-        """The item that extends a member's tip, if it is held."""
+        """Move a member's tip along its items as far as they are linked; of two branches, along the one seen first."""
         tip = self.tips[member]
-        held = (self._entries[hash] for hash in self._children.get((member, tip.hash), ()))
-        return next((entry for entry in held if _extends(entry, tip)), None)
+        while link := self._children.get((member, tip.hash)):
+            entry = next((e for e in map(self._entries.__getitem__, link) if _extends(e, tip)), None)
+            if entry is None:
+                break
+            tip = entry.head
+            self._branch[member].append(entry)
+        self.tips[member] = tip
+        if tip.seq > self.committed[member].seq:
+            self.ahead.add(member)
 
     def newer(self, round: int, beyond: Sequence[int] | None = None) -> list[Entry]:
         """Items past the committed heads that a cut of `round` could take, in (member, seq) order.

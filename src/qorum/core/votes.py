@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from qorum.core.messages import NIL, NO_TERM, Votes
+from qorum.core.messages import NIL, NO_TERM, Votes, bits
 from qorum.core.wire import vote_body
 
 TERMS_AHEAD = 8
@@ -14,19 +13,6 @@ TERMS_AHEAD = 8
 TERMS_KEPT = 64
 
 FIRST, SECOND = 1, 2
-
-
-def bits(mask: int) -> Iterator[int]:
-    """Indices of the set bits, ascending."""
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
-
-
-def signatures_of(votes: Votes) -> dict[int, bytes]:
-    """Signature of each voter."""
-    return {m: votes.signatures[64 * i : 64 * i + 64] for i, m in enumerate(bits(votes.mask))}
 
 
 def well_formed(votes: Votes, members: int) -> bool:
@@ -81,7 +67,7 @@ class Tally:
     def add(self, votes: Votes, current: int) -> Counted:
         """Count verified votes while in term `current`."""
         turning = votes.term > current
-        for voter in bits(votes.mask):
+        for voter in votes.by_voter:
             self.highest[voter] = max(self.highest[voter], votes.term)
         if not current - TERMS_KEPT <= votes.term <= current + TERMS_AHEAD:
             return Counted(0, [], turning)
@@ -90,7 +76,7 @@ class Tally:
         # A certificate counts whole, whatever else its signers signed: others have acted on it.
         whole = votes.mask.bit_count() >= self._quorum
         known = slot.masks.get(body, 0)
-        for voter, signature in signatures_of(votes).items():
+        for voter, signature in votes.by_voter.items():
             if known >> voter & 1 or not (whole or self._room(slot, voter)):
                 continue
             if slot.seen >> voter & 1:

@@ -7,58 +7,40 @@ remembered for a while.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import TypeVar
+from collections.abc import Callable
+from functools import lru_cache
 
 from qorum.core import wire
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine
-from qorum.core.messages import Item
 from qorum.core.state import Entry, State
-from qorum.errors import ProtocolError
 from qorum.identity import verify
 
-Result = TypeVar("Result")
+STATES = 32
+"""States kept; they are large."""
 
 
-class Memory:
-    """The newest results of one function, by key."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._results: OrderedDict[Hashable, object] = OrderedDict()
-
-    def get(self, key: Hashable, compute: Callable[[], Result]) -> Result:
-        """The result for `key`. A `ProtocolError` is a result too, raised again each time."""
-        if key not in self._results:
-            try:
-                self._results[key] = compute()
-            except ProtocolError as error:
-                self._results[key] = error
-            if len(self._results) > self._capacity:
-                self._results.popitem(last=False)
-        result = self._results[key]
-        if isinstance(result, ProtocolError):
-            raise result
-        return result  # type: ignore[return-value]
-
-
-def shared_engine(members: int) -> Engine:
+def shared_engine(genesis: Genesis) -> Engine:
     """The core's costly functions with a memory that all members of one simulation share."""
-    verified, read, applied, decoded = (Memory(64 * members + 1024) for _ in range(4))
-    applied = Memory(32)  # states are large
+    remember = lru_cache(64 * genesis.members + 1024)
+    read = remember(lambda item: Entry.read(item, genesis))
+    return Engine(
+        verify=remember(verify),
+        read=lambda item, _: read(item),
+        apply=_remembering_apply(),
+        decode=remember(wire.decode),
+    )
+
+
+def _remembering_apply() -> Callable[[State, list[Entry]], State]:
+    results: OrderedDict[tuple[bytes, ...], State] = OrderedDict()
 
     def apply(state: State, entries: list[Entry]) -> State:
-        return applied.get((state.hash, tuple(entry.hash for entry in entries)), lambda: state.apply(entries))
+        key = (state.hash, *(entry.hash for entry in entries))
+        if key not in results:
+            results[key] = state.apply(entries)
+            if len(results) > STATES:
+                results.popitem(last=False)
+        return results[key]
 
-    def read_item(item: Item, genesis: Genesis) -> Entry:
-        return read.get(item.body, lambda: Entry.read(item, genesis))
-
-    return Engine(
-        verify=lambda key, data, signature: verified.get(
-            (key, data, signature), lambda: verify(key, data, signature)
-        ),
-        read=read_item,
-        apply=apply,
-        decode=lambda frame: decoded.get(frame, lambda: wire.decode(frame)),
-    )
+    return apply

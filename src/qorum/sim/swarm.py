@@ -90,7 +90,7 @@ class Swarm:
         self._pulse = hashlib.sha256()
         network_random = Random(_seed(seed, "network"))
         self.network = Network(self.timeline, links, network_random, genesis.members, self._deliver)
-        engine = shared_engine(genesis.members)
+        engine = shared_engine(genesis)
         self.tables: list[FederatedQTable] = []
         for me in range(genesis.members):
             random = Random(_seed(seed, f"member {me}"))
