@@ -54,7 +54,7 @@ class Plan:
     liars: int = 21
     steps: int = 1_200
     seed: int = 0
-    pace: float = 20.0
+    pace: float = 25.0
     """Interactions of an agent per second of virtual time; with the time a round takes, the steps between merges."""
 
     def __post_init__(self) -> None:
