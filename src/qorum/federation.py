@@ -16,6 +16,7 @@ from qorum.core.effects import Committed, Effect
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine, Member
 from qorum.core.state import State
+from qorum.core.status import status, tolerance
 from qorum.core.view import personal_view
 from qorum.errors import ConfigError
 from qorum.evidence import Evidence
@@ -120,6 +121,10 @@ class FederatedQTable:
     def agreed_table(self) -> QTable:
         """The newest table that the federation agreed on; the same bits at every member."""
         return self.member.state.table
+
+    def status(self) -> str:
+        """Two lines for a person: what the member is doing or waiting for, and what its federation can bear."""
+        return f"{status(self.member)}\n{tolerance(self.genesis)}"
 
     # --- driven by whoever hosts the member ---
 

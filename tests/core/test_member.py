@@ -923,6 +923,17 @@ def test_a_member_of_an_earlier_term_is_shown_why_that_is_over() -> None:
     assert sent(tell(ahead, late, peer=OTHERS[1]), Votes) == []
 
 
+def test_a_leader_that_skipped_into_its_term_is_given_the_votes_that_elect_it() -> None:
+    voter, leader = member_of(OTHERS[0]), member_of(GENESIS.leader(1, 3), seed=1)
+    tell(voter, votes_of(GENESIS, OTHERS, SECOND, term=2), votes_of(GENESIS, OTHERS, FIRST, term=3))
+    tell(leader, votes_of(GENESIS, OTHERS, FIRST, term=3))
+    assert voter.consensus.term == leader.consensus.term == 3
+    assert not leader.consensus.tally.has_quorum(2, SECOND)
+    for _, message in sends(tell(voter, leader._digest(answer=False), peer=leader.me)):
+        tell(leader, message, peer=voter.me)
+    assert leader.consensus.tally.has_quorum(2, SECOND)
+
+
 def test_digest_of_an_old_round_is_answered_with_the_commit() -> None:
     member = member_of()
     tell(member, *ITEMS, agreed())

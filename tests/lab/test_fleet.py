@@ -32,7 +32,7 @@ def test_equal_seeds_give_equal_states() -> None:
 
 
 def test_liars_are_excluded_and_the_table_heals() -> None:
-    fleet = Fleet(CLIFF, config_for(CLIFF), 16, steps=800, seed=0, attacks={me: extreme_high for me in range(5)})
+    fleet = Fleet(CLIFF, config_for(CLIFF), 16, steps=800, seed=0, attacks=dict.fromkeys(range(5), extreme_high))
     for _ in range(40):
         fleet.round(20)
     assert fleet.state.excluded.tolist() == [True] * 5 + [False] * 11

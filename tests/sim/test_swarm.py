@@ -131,6 +131,32 @@ def test_a_cut_off_side_still_learns_from_each_other() -> None:
     assert other.local_qtable.get(one.agent.table.state_hash[0].item(), 1) is not None
 
 
+def test_the_view_of_a_cut_off_side_keeps_improving() -> None:
+    swarm = cliff_swarm(8, steps=0)
+    swarm.network.partition(range(4), range(4, 8))
+    one, other = swarm.tables[:2]
+    for state in range(7):  # more contributions than one round takes
+        one.agent.learn(state, 1, -1.0, 99, True)
+        one.sync(timeout_s=1.0)
+    other.agent.learn(50, 1, -1.0, 99, True)
+    other.sync(timeout_s=1.0)
+    other.agent.learn(51, 1, -1.0, 99, True)
+    other.sync(timeout_s=1.0)
+    assert other.member.state.round == 0
+    assert all(other.local_qtable.get(state, 1) is not None for state in one.agent.table.state_hash.tolist())
+
+
+def test_status_says_what_is_waited_for() -> None:
+    swarm = cliff_swarm(7, steps=0)
+    swarm.network.partition(range(2))
+    swarm.tables[0].agent.learn(0, 1, -1.0, 1, True)
+    assert not swarm.tables[0].sync(timeout_s=2.0).agreed
+    assert swarm.tables[0].status().splitlines() == [
+        "round 1: 2 of 7 members heard from, 5 needed",
+        "7 members, up to 2 may lie or be away: any 5 agree",
+    ]
+
+
 def test_a_minority_cut_off_for_long_comes_back_through_a_snapshot() -> None:
     swarm = cliff_swarm(7, steps=1_000)
     live(swarm, 3)

@@ -17,9 +17,9 @@ from random import Random
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from qorum.core import wire
+from qorum.core.antientropy import delta_for, digest_of, root_of
 from qorum.core.columns import Columns
 from qorum.core.consensus import (
     EPOCH,
@@ -132,7 +132,7 @@ class Member:
         """Seq of the last contribution this member signed, or is about to."""
         self._teacher: int | None = None
         self._just_entered = False
-        """No tick has passed in this round: who is still in the round before hears of its end without being told again."""
+        """No tick has passed in this round: who is still in the one before hears of its end without being told again."""
 
     # --- events ---
 
@@ -555,13 +555,7 @@ class Member:
             self.consensus.advance()
 
     def _root(self) -> Root:
-        """A hash over all this member could tell a peer in the same round."""
-        tally, term = self.consensus.tally, self.consensus.term
-        parts = [tip.hash for tip in self.streams.tips]
-        parts += [tally.slot(term, step).seen.to_bytes(512, "little") for step in (FIRST, SECOND)]
-        parts.append(bytes([term in self.consensus.proposals]))
-        parts.append(self.consensus.best_term.to_bytes(8, "big", signed=True))
-        return Root(self.consensus.round, term, _hash(b"".join(parts)))
+        return root_of(self.streams, self.consensus)
 
     def _on_root(self, peer: int, root: Root) -> None:
         if root.round < self.consensus.round:
@@ -570,20 +564,7 @@ class Member:
             self.gossip.send([peer], self._digest(answer=True))
 
     def _digest(self, *, answer: bool) -> Digest:
-        consensus, size = self.consensus, -(-self.genesis.members // 8)
-        slots = (consensus.tally.slot(consensus.term, step) for step in (FIRST, SECOND))
-        first, second = (slot.seen.to_bytes(size, "little") for slot in slots)
-        seqs = np.array([tip.seq for tip in self.streams.tips], dtype="<u4").tobytes()
-        return Digest(
-            consensus.round,
-            consensus.term,
-            seqs,
-            first,
-            second,
-            consensus.term in consensus.proposals,
-            answer,
-            consensus.best_term,
-        )
+        return digest_of(self.streams, self.consensus, answer=answer)
 
     def _on_digest(self, peer: int, digest: Digest) -> None:
         if len(digest.seqs) != 4 * self.genesis.members:
@@ -594,39 +575,10 @@ class Member:
             self._help(peer, digest.round)
             return
         if digest.round == self.consensus.round and self.gossip.may_serve(peer, "delta"):
-            self._send_delta(peer, digest)
+            for record in delta_for(peer, digest, self.streams, self.consensus, self.genesis):
+                self.gossip.send([peer], record)
         if digest.answer and self.gossip.may_serve(peer, "digest"):
             self.gossip.send([peer], self._digest(answer=False))
-
-    def _send_delta(self, peer: int, digest: Digest) -> None:
-        """What a peer in the same round lacks: items within the byte budget, the proposal, votes of its term."""
-        budget = self.genesis.config.max_bytes_per_round
-        items: list[Item] = []
-        seqs = np.frombuffer(digest.seqs, dtype="<u4").tolist()
-        for entry in self.streams.newer(self.consensus.round, beyond=seqs):
-            if budget >= len(entry.item.body):
-                budget -= len(entry.item.body)
-                items.append(entry.item)
-        if items:
-            self.gossip.send([peer], Items(tuple(items)))
-        best, term = self.consensus.durable.best, self.consensus.term
-        if best is not None and best.term > digest.best:
-            self.gossip.send([peer], best)
-        if digest.term > term:
-            return
-        if term in self.consensus.proposals and not (digest.term == term and digest.holds_proposal):
-            self.gossip.send([peer], self.consensus.proposals[term])
-        same = digest.term == term
-        held = [(term, FIRST, digest.first), (term, SECOND, digest.second)] if same else [
-            (term, FIRST, b""), (term, SECOND, b""), (term - 1, FIRST, b""), (term - 1, SECOND, b"")
-        ]  # fmt: skip
-        for slot_term, step, mask in held:
-            self._send_votes(peer, slot_term, step, int.from_bytes(mask, "little"))
-
-    def _send_votes(self, peer: int, term: int, step: int, known: int) -> None:
-        for body, mask in self.consensus.tally.slot(term, step).masks.items():
-            if news := mask & ~known:
-                self.gossip.send([peer], self.consensus.tally.votes(term, step, body, news))
 
     def _relayed_votes(self) -> list[Votes]:
         """Votes queued for relay, as messages; those of an old round or term are of no use any more."""

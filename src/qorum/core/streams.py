@@ -88,13 +88,13 @@ class Streams:
             self.ahead.add(member)
 
     def newer(self, round: int, beyond: Sequence[int] | None = None) -> list[Entry]:
-        """Items past the committed heads that a cut of `round` could take, in (member, seq) order.
+        """Items past the committed heads that rest on a table before `round`, in (member, seq) order.
 
         beyond: of each member only items later than this seq.
         """
         known = beyond or [head.seq for head in self.committed]
         members = [member for member in sorted(self.ahead) if self.tips[member].seq > known[member]]
-        return [e for m in members for e in self._takeable(m, round) if e.body.seq > known[m]]
+        return [e for m in members for e in self._branch[m] if e.body.seq > known[m] and e.body.base < round]
 
     def cut(self, round: int) -> tuple[Advance, ...]:
         """The furthest cut that can be proposed for `round` with what is held."""

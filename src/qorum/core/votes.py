@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -139,6 +140,12 @@ class Tally:
         held = self.slot(term, step).bodies[body]
         voters = mask.to_bytes(-(-self._members // 8), "little")
         return Votes(step, self.round, term, *body, voters, b"".join(held[m] for m in bits(mask)))
+
+    def votes_beyond(self, term: int, step: int, known: int) -> Iterator[Votes]:
+        """All votes of a slot but those of the voters in mask `known`, a message for each body."""
+        for body, mask in self.slot(term, step).masks.items():
+            if news := mask & ~known:
+                yield self.votes(term, step, body, news)
 
     def terms_above(self, count: int) -> int:
         """The `count`-th largest of the terms that members were seen in."""

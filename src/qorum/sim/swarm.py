@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -149,25 +150,30 @@ class Swarm:
         self._perform(to, self.tables[to].member.receive(sender, frame))
 
     def _perform(self, me: int, effects: list[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Send():
-                    self.network.send(me, effect.to, effect.frame)
-                case SetTimer():
-                    self.timeline.after(effect.delay, partial(self._fire, me, effect))
-                case Persist():
-                    self.records[me] = effect.record
-                case Sign():
-                    signature = self._identities[me].sign(effect.data)
-                    self._perform(me, self.tables[me].member.signed(effect, signature))
-                case Committed():
-                    self._committed(me, effect)
-                case WindowOpened():
-                    self._window_opened(me, effect.round)
-                case Blame():
-                    self.log.blames.append((self.timeline.now, me, effect.peer, effect.reason))
-                case Equivocation():
-                    self.log.equivocations.append(effect)
+        """Carry effects out in order, first in, first out; what one of them leads to comes after those before it."""
+        waiting = deque(effects)
+        while waiting:
+            waiting += self._carry_out(me, waiting.popleft())
+
+    def _carry_out(self, me: int, effect: Effect) -> list[Effect]:
+        match effect:
+            case Send():
+                self.network.send(me, effect.to, effect.frame)
+            case SetTimer():
+                self.timeline.after(effect.delay, partial(self._fire, me, effect))
+            case Persist():
+                self.records[me] = effect.record
+            case Sign():
+                return self.tables[me].member.signed(effect, self._identities[me].sign(effect.data))
+            case Committed():
+                self._committed(me, effect)
+            case WindowOpened():
+                self._window_opened(me, effect.round)
+            case Blame():
+                self.log.blames.append((self.timeline.now, me, effect.peer, effect.reason))
+            case Equivocation():
+                self.log.equivocations.append(effect)
+        return []
 
     def _fire(self, me: int, timer: SetTimer) -> None:
         if not self.network.is_stopped(me):
