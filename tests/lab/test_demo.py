@@ -73,7 +73,7 @@ def test_every_act_reports_its_progress(result: dict[str, Any]) -> None:
 
 
 def test_without_liars_there_is_no_attacked_act() -> None:
-    plan = Plan(task="CliffWalking-v1", members=4, liars=0, steps=40)
+    plan = Plan(task="CliffWalking-v1", members=4, liars=0, steps=60)
     outcome = run(plan, workers=1)
     assert outcome["attacked"] is None
 

@@ -234,25 +234,25 @@ class Member:
         match message:
             case Votes():
                 self._on_votes(peer, message)
-            case Bundle():
-                self._on_bundle(peer, message)
             case Announce():
                 self.gossip.hear((h for h in message.items if h not in self.streams), peer)
             case Items():
                 for item in message.items:
                     self._on_item(item)
-            case Item():
-                self._on_item(message)
             case Pull():
                 self._on_pull(peer, message)
-            case Proposal():
-                self._on_proposal(peer, message)
-            case Root():
-                self._on_root(peer, message)
             case Digest():
                 self._on_digest(peer, message)
+            case Bundle():
+                self._on_bundle(peer, message)
+            case Root():
+                self._on_root(peer, message)
             case Commit():
                 self._on_commit(peer, message)
+            case Proposal():
+                self._on_proposal(peer, message)
+            case Item():
+                self._on_item(message)
             case ValueBody():
                 self._on_value_body(message)
             case Snapshot():
@@ -294,8 +294,9 @@ class Member:
         if not news and max(tally.highest[v] for v in votes.by_voter) >= votes.term:
             return
         self._verify_votes(votes, news)
+        settled = tally.has_certificate(votes)
         counted = self.consensus.on_votes(votes)
-        if counted.fresh:
+        if counted.fresh and not settled:  # past a quorum, votes travel by anti-entropy alone
             self.gossip.relay((votes.round, votes.term, votes.step, wire.vote_body(votes)), counted.fresh)
         self._effects += [Equivocation(v, _two_votes(tally, votes, v)) for v in counted.twice]
 

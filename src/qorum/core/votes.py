@@ -123,6 +123,11 @@ class Tally:
                 return found
         return None
 
+    def has_certificate(self, votes: Votes) -> bool:
+        """Whether a quorum for the body of these votes is held."""
+        mask = self.slot(votes.term, votes.step).masks.get(vote_body(votes), 0)
+        return mask.bit_count() >= self._quorum
+
     def has_quorum(self, term: int, step: int) -> bool:
         """Whether a quorum voted here, for anything."""
         return self.slot(term, step).seen.bit_count() >= self._quorum

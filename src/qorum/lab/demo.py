@@ -6,6 +6,7 @@ acts on in the end, valued exactly from the task's own transition table: 0 = the
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -32,7 +33,7 @@ from qorum.qtable import QTable
 from qorum.sim.liar import liar_with
 from qorum.sim.swarm import Swarm
 
-STEPS_PER_ROUND = 20
+STEPS_PER_ROUND = 30
 """Between two merges in the acts that have no rounds of their own; what a round of the protocol takes about."""
 SYNC_INTERVAL_MS = 3_000
 SETTLE_S = 20.0
@@ -131,6 +132,7 @@ def _in_processes(plan: Plan, progress: Progress, workers: int) -> Iterator[tupl
 
 
 def _act(plan: Plan, name: str, shares: Any) -> dict[str, Any]:
+    gc.set_threshold(100_000, 50, 50)  # most objects live for rounds; looking at them again and again costs a tenth
     return plan.acts()[name](plan, lambda act, share: shares.put((act, share)))
 
 
