@@ -59,7 +59,9 @@ def test_demo_prints_a_table_of_the_acts(tmp_path: Path) -> None:
         (("--out", "no/such/folder/page.html"), "cannot write the report"),
     ],
 )
-def test_bad_input_ends_with_one_line_on_standard_error(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_bad_input_ends_with_one_line_on_standard_error(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     done = call("demo", *arguments, "--json", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -53,6 +53,7 @@ def demo(
     liars: Annotated[int | None, typer.Option(help="How many of them lie; a third by default.")] = None,
     task: Task = "Taxi-v4",
     steps: Annotated[int | None, typer.Option(help="Steps each agent takes in each act.")] = None,
+    pace: Annotated[float | None, typer.Option(help="Interactions of an agent per second of simulated time.")] = None,
     seed: Seed = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A smaller fleet, in a quarter of the time.")] = False,
     out: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("qorum-demo.html"),
@@ -60,23 +61,24 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """A fleet solves a task that none of its agents solves alone, in five acts; a third of it lies."""
-    from qorum.lab import demo as stage
+    from qorum.lab.acts import acts
+    from qorum.lab.demo import run
+    from qorum.lab.plan import Plan
     from qorum.lab.report import save
 
     size = QUICK if quick else FULL
     count = int(size["members"]) if members is None else members
-    plan = stage.Plan(
+    plan = Plan(
         task=task,
         members=count,
         liars=(count - 1) // 3 if liars is None else liars,
         steps=int(size["steps"]) if steps is None else steps,
         seed=seed,
-        pace=size["pace"],
+        pace=size["pace"] if pace is None else pace,
     )
     _check_writable(out)
-    with _bars(plan.acts()) as progress:
-        result = stage.run(plan, progress)
-    result["command"] = stage.command(plan, quick=quick)
+    with _bars(acts(plan)) as progress:
+        result = run(plan, progress)
     save(result, out)
     result["report"] = str(out)
     if as_json:
@@ -133,7 +135,8 @@ def _bars(names: Any) -> Iterator[Callable[[str, float], None]]:
     """A progress bar for each name, on standard error; yields what moves them."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:>14}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    percent = TextColumn("{task.percentage:>3.0f} %")
+    columns = (TextColumn("{task.description:>14}"), BarColumn(), percent, TimeElapsedColumn())
     with Progress(*columns, console=_console(stderr=True)) as bars:
         ids = {name: bars.add_task(name, total=1.0, start=False) for name in names}
         started: set[str] = set()
@@ -161,7 +164,7 @@ def _print_acts(result: dict[str, Any]) -> None:
     latency, bytes_ = result["sync_latency_s"], result["bytes_received_per_member_per_round"]
     same = "identical, bit for bit," if result["agreed_tables_identical"] else "[red]NOT identical[/red]"
     console.print(
-        "value: of the greedy policy an honest agent ends with, mean over agents; 0 = best trivial policy, 1 = optimum\n"
+        "value: of the policy an honest agent ends with, mean over agents; 0 = best trivial policy, 1 = optimum\n"
         f"agreed tables: {same} at all honest members of every act\n"
         f"sync latency: median {latency['p50']} s, p99 {latency['p99']} s of simulated time; "
         f"{bytes_['mean'] / 1000:.0f} kB received per member and round\n"

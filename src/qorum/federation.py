@@ -195,8 +195,8 @@ def create_federated_qtable(
 ) -> FederatedQTable:
     """A table in a federation of its own on an in-process network, with `min_peers_for_consensus` peers.
 
-    Takes a `FederationConfig`, a mapping of its fields, keywords, or several of them. The peers run the whole protocol in
-    virtual time and learn nothing by themselves; reach them through `table.transport`. Raises `ConfigError`.
+    Takes a `FederationConfig`, a mapping of its fields, keywords, or several of them. The peers run the whole protocol
+    in virtual time and learn nothing by themselves; reach them through `table.transport`. Raises `ConfigError`.
     """
     from qorum.sim.swarm import Swarm  # the simulator stands above this module
 

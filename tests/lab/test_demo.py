@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from qorum.errors import ConfigError
-from qorum.lab.demo import Plan, command, run
+from qorum.lab.demo import run
+from qorum.lab.plan import Plan
 
 SMALL = Plan(task="CliffWalking-v1", members=10, liars=3, steps=600, pace=20.0)
 
@@ -83,23 +83,3 @@ def test_two_processes_give_the_same_as_one() -> None:
     one, two = run(plan, workers=1), run(plan, workers=2)
     one.pop("wall_s"), two.pop("wall_s")
     assert one == two
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"members": 3}, "members is 3"),
-        ({"members": 10, "liars": 4}, "liars is 4; 10 members tolerate 0 to 3"),
-        ({"steps": 5}, "steps is 5"),
-        ({"task": "Chess"}, "unknown task 'Chess'"),
-    ],
-)
-def test_a_plan_that_cannot_be_played_is_refused(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Plan(**fields)
-
-
-def test_the_command_is_the_one_that_plays_the_plan() -> None:
-    assert command(SMALL, quick=True) == (
-        "qorum demo --members 10 --liars 3 --task CliffWalking-v1 --steps 600 --seed 0 --quick"
-    )

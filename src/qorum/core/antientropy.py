@@ -1,7 +1,7 @@
 """Anti-entropy: what two members of the same round tell each other until both know the same.
 
-First a root hash, then a digest of versions and vote masks, then what the other lacks. A digest is a hint: a version moves
-only with a verified signed item, a vote only with its signature.
+First a root hash, then a digest of versions and vote masks, then what the other lacks. A digest is a hint: a version
+moves only with a verified signed item, a vote only with its signature.
 """
 
 from __future__ import annotations

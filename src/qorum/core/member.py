@@ -132,7 +132,7 @@ class Member:
         """Seq of the last contribution this member signed, or is about to."""
         self._teacher: int | None = None
         self._just_entered = False
-        """No tick has passed in this round: who is still in the one before hears of its end without being told again."""
+        """No tick has passed in this round yet: who is still in the one before hears of its end anyway."""
 
     # --- events ---
 

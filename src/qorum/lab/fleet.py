@@ -1,7 +1,7 @@
 """`Fleet`: learning alone. Members state evidence, one cut takes all of it, everybody sees the outcome at once.
 
-The same author, merge and view as in the full protocol, without signatures, messages or time: what a perfect network would
-give, and much faster to run.
+The same author, merge and view as in the full protocol, without signatures, messages or time: what a perfect network
+would give, and much faster to run.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Fleet:
     def _resident(self, task: Task, me: int, steps: int, seed: int) -> Resident:
         config, own_seed = self.genesis.config, seed * len(self.genesis.public_keys) + me
         agent = agent_for(config, own_seed)
-        return Resident(agent, Rollout(task.make_env(own_seed), agent, seed=own_seed, steps=steps), Author(self.genesis, me))
+        rollout = Rollout(task.make_env(own_seed), agent, seed=own_seed, steps=steps)
+        return Resident(agent, rollout, Author(self.genesis, me))
 
     def round(self, steps: int) -> None:
         """Everybody takes `steps` steps, states its evidence, and acts on the merged table from then on."""

@@ -23,8 +23,8 @@ def learning_bench(
 ) -> dict[str, Any]:
     """Let `members` agents take `steps` steps each, merging every `sync_every`, and value the merged table each time.
 
-    Returns a JSON-able dict: the curve [[steps an agent, normalised value], ...], where 0 is the best trivial policy and 1
-    the optimum; the first steps at which 90 %, 99 % and the optimum were reached, or None; seconds of wall time.
+    Returns a JSON-able dict: the curve [[steps an agent, normalised value], ...], where 0 is the best trivial policy
+    and 1 the optimum; the first steps at which 90 %, 99 % and the optimum were reached, or None; seconds of wall time.
     """
     if not 1 <= sync_every <= steps or members < 1:
         raise ConfigError(f"members {members}, steps {steps}, sync every {sync_every}: need 1 <= sync every <= steps")

@@ -80,7 +80,7 @@ class Task:
     def make_env(self, seed: int | None = None) -> gymnasium.Env[Any, Any]:
         """The real Gymnasium environment, already reset once with `seed`."""
         gym_id, options = KNOWN[self.name]
-        env: gymnasium.Env[Any, Any] = _gymnasium().make(gym_id, **options)
+        env: gymnasium.Env[Any, Any] = _gymnasium().make(gym_id, disable_env_checker=True, **options)
         env.reset(seed=seed)
         return env
 

@@ -88,7 +88,7 @@ class Network:
         self.deliver(to, sender, frame)
 
     def partition(self, *sides: Sequence[int]) -> None:
-        """Cut the network so that only members of one side hear each other; members not named form a side of their own."""
+        """Let only members of one side hear each other; those not named form a side of their own."""
         self._side = [0] * self.members
         for number, side in enumerate(sides, start=1):
             for member in side:

@@ -1,7 +1,7 @@
-"""Results shared between simulated members. They are pure functions of their input, so sharing changes nothing but time.
+"""Results shared between simulated members: pure functions of their input, so sharing changes nothing but time.
 
-Every simulated member verifies every signature, decodes every frame and merges every round; each of these is done once and
-remembered for a while.
+Every simulated member verifies every signature, decodes every frame and merges every round; each of these is done once
+and remembered for a while.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Swarm:
         agents: Mapping[int, QAgent] | None = None,
         make_table: Callable[[int], MakeTable] = lambda me: FederatedQTable,
     ) -> Swarm:
-        """A federation of `members` with keys drawn from `seed`. make_table(me) gives the class of each member's table."""
+        """A federation of `members` with keys drawn from `seed`; make_table(me) gives the class of a member's table."""
         identities = [Identity.from_seed(_seed(seed, f"key {me}")) for me in range(members)]
         genesis = Genesis(tuple(identity.public_key for identity in identities), config)
         return cls(genesis, identities, seed, links or Links(), make_table, agents or {})
