@@ -6,8 +6,8 @@ import gymnasium as gym
 import pytest
 
 import qorum
+from qorum.core.table import agreed_tables_identical
 from qorum.errors import ConfigError
-from qorum.federation import agreed_tables_identical
 from qorum.sim.swarm import Swarm
 
 CHAIN = {"n_actions": 2, "r_min": 0.0, "r_max": 1.0}

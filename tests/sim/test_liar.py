@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qorum.config import FederationConfig
-from qorum.federation import FederatedQTable
+from qorum.core.table import FederatedQTable
 from qorum.lab.attacks.sign_flip import sign_flip
 from qorum.sim.liar import liar_with
 from qorum.sim.swarm import Swarm

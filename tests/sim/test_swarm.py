@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from qorum.config import FederationConfig
-from qorum.federation import FederatedQTable, agreed_tables_identical
+from qorum.core.table import FederatedQTable, agreed_tables_identical
 from qorum.lab.attacks.extreme_high import extreme_high
 from qorum.lab.attacks.sign_flip import sign_flip
 from qorum.lab.fleet import agent_for

@@ -10,7 +10,7 @@ import numpy as np
 
 from qorum.agent import QAgent
 from qorum.core.effects import Committed
-from qorum.federation import FederatedQTable, agreed_tables_identical
+from qorum.core.table import FederatedQTable, agreed_tables_identical
 from qorum.lab.attacks.extreme_high import extreme_high
 from qorum.lab.attacks.sign_flip import sign_flip
 from qorum.lab.fleet import Fleet, agent_for, config_for, mean_value

@@ -12,8 +12,8 @@ from qorum.agent import QAgent
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine
 from qorum.core.state import State
+from qorum.core.table import FederatedQTable
 from qorum.evidence import Evidence
-from qorum.federation import FederatedQTable
 
 Attack = Callable[[Evidence], Evidence]
 

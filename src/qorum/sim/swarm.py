@@ -16,7 +16,7 @@ from qorum.config import FederationConfig
 from qorum.core.effects import Blame, Committed, Effect, Equivocation, Persist, Send, SetTimer, Sign, WindowOpened
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine
-from qorum.federation import FederatedQTable
+from qorum.core.table import FederatedQTable
 from qorum.identity import Identity
 from qorum.sim.network import Links, Network, Timeline
 from qorum.sim.sharing import shared_engine

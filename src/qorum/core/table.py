@@ -1,0 +1,211 @@
+"""`FederatedQTable`: one agent's Q-table as part of a federation; the founding record's class.
+
+It joins an agent to a member: evidence on the way into the federation, the personal view on the way back. Like the rest
+of the core it does nothing by itself; a host carries its effects out.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from qorum.agent import QAgent
+from qorum.config import FederationConfig
+from qorum.core.author import Author
+from qorum.core.consensus import Role
+from qorum.core.effects import Committed, Effect
+from qorum.core.genesis import Genesis
+from qorum.core.member import Engine, Member
+from qorum.core.state import State
+from qorum.core.status import status, tolerance
+from qorum.core.view import personal_view
+from qorum.errors import ConfigError
+from qorum.evidence import Evidence
+from qorum.qtable import QTable, QUpdate
+
+
+class ConsensusState(msgspec.Struct, frozen=True):
+    """What a member is in the current round: the founding record's Follower, Candidate or Leader of a term."""
+
+    role: Literal["follower", "candidate", "leader"]
+    term: int
+    """Attempt inside the current round, from 0."""
+
+    def __str__(self) -> str:
+        return f"Leader(term={self.term})" if self.role == "leader" else self.role.capitalize()
+
+
+class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What one sync did."""
+
+    updates_sent: int
+    """Cells written and sent; a sync that has nothing to write sends one empty contribution, which counts as one."""
+    updates_received: int
+    """Cells that other members wrote, in the rounds agreed on since the sync before."""
+    conflicts_resolved: int
+    """Cells of the agreed table that members report different values for."""
+    round: int
+    """Newest agreed round."""
+    term: int
+    """Attempts that round took, less one."""
+    agreed: bool
+    """Whether a round was agreed on during this sync; False while cut off or waiting for a quorum."""
+
+
+class Transport(Protocol):
+    """Whatever carries a table's effects out: the in-process network, or a node."""
+
+    def sync(self, table: FederatedQTable, timeout_s: float) -> bool:
+        """Contribute and wait for the next agreed round; False if none came within `timeout_s`."""
+
+
+class FederatedQTable:
+    """An agent, its evidence on the way into the federation, and the federation's view on the way back."""
+
+    def __init__(
+        self, genesis: Genesis, me: int, engine: Engine, random: Random, agent: QAgent | None = None
+    ) -> None:
+        self.genesis = genesis
+        self.config = genesis.config
+        self.member = Member(genesis, me, engine, random)
+        self.agent = agent or _agent_for(genesis.config, seed=random.getrandbits(32))
+        if self.agent.n_actions != self.config.n_actions or self.agent.kind != self.config.evidence:
+            raise ConfigError(
+                f"agent has {self.agent.n_actions} actions and evidence {self.agent.kind!r}; the federation "
+                f"has {self.config.n_actions} and {self.config.evidence!r}: build the agent with those"
+            )
+        self.transport: Transport | None = None
+        self._author = Author(genesis, me)
+        self._contributed_at = 0
+        """Interactions of the agent at its last contribution."""
+        self._committed_since = True
+        """Whether a round was agreed on since the last contribution."""
+        self._sent = self._received = 0
+
+    # --- the founding record's fields ---
+
+    @property
+    def local_qtable(self) -> QTable:
+        """What the agent acts on, with its own visits; a copy."""
+        return self.agent.table
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """Public keys, in hex, of the other members."""
+        keys = enumerate(self.genesis.public_keys)
+        return tuple(key.hex() for member, key in keys if member != self.member.me)
+
+    @property
+    def consensus_state(self) -> ConsensusState:
+        """Role and term in the current round."""
+        role: Role = self.member.consensus.role
+        return ConsensusState(role.value, self.member.consensus.term)
+
+    @property
+    def pending_updates(self) -> list[QUpdate]:
+        """Own evidence that the next contribution would write, as records."""
+        evidence = self._evidence()
+        rows = self._author.changed(evidence, self.member.state)
+        peer = self.genesis.public_keys[self.member.me].hex()
+        columns = (evidence.state_hash, evidence.action, evidence.value, evidence.visits)
+        return [
+            QUpdate(peer, int(s), int(a), float(q), int(v), timestamp=self.member.state.round)
+            for s, a, q, v in zip(*(column[rows] for column in columns), strict=True)
+        ]
+
+    @property
+    def sync_interval_ms(self) -> int:
+        """Longest time between two syncs while there is news."""
+        return self.config.sync_interval_ms
+
+    @property
+    def agreed_table(self) -> QTable:
+        """The newest table that the federation agreed on; the same bits at every member."""
+        return self.member.state.table
+
+    def status(self) -> str:
+        """Two lines for a person: what the member is doing or waiting for, and what its federation can bear."""
+        return f"{status(self.member)}\n{tolerance(self.genesis)}"
+
+    # --- driven by whoever hosts the member ---
+
+    @property
+    def next_due(self) -> int | None:
+        """Interactions of the agent at which it should contribute; None while its last contribution is not agreed on.
+
+        Evidence computed on the newest agreed table compares with that of others directly, so a member waits for the
+        round; only if it waits longer than `sync_interval_ms`, its host lets it contribute all the same.
+        """
+        return self._contributed_at + self.config.sync_after_interactions if self._committed_since else None
+
+    def contribute(self) -> list[Effect]:
+        """State the agent's evidence in a signed contribution; empty if nothing changed."""
+        state, evidence = self.member.state, self._evidence()
+        columns = self._author.write(self._stated(evidence), state)
+        self._sent += max(1, len(columns.value))
+        self._contributed_at = self.agent.interactions
+        effects = self.member.contribute(columns)
+        if not self._committed_since:  # cut off: act on what this side has heard since
+            newer = self.member.streams.newer(state.round + 1)
+            self.agent.adopt(personal_view(state, self._author.accused, evidence, newer))
+        self._committed_since = False
+        return effects
+
+    def on_committed(self, committed: Committed) -> None:
+        """Act on a newly agreed round: catch liars, and take over the new view."""
+        state, before = committed.state, committed.state.round - 1
+        others = state.registers.member != self.member.me
+        self._received += int((others & (state.registers.base >= before)).sum())
+        self._author.accuse(self._caught(state))
+        self.agent.adopt(personal_view(state, self._author.accused, self._evidence()))
+        self._committed_since = True
+
+    def _evidence(self) -> Evidence:
+        return self.agent.evidence(self.member.state.table)
+
+    def _stated(self, evidence: Evidence) -> Evidence:
+        """What this member says its evidence is; a liar says something else."""
+        return evidence
+
+    def _caught(self, state: State) -> Any:
+        return state.accusations(self.member.me)
+
+    # --- sync ---
+
+    def sync(self, timeout_s: float = 10.0) -> SyncResult:
+        """Contribute, wait until a round is agreed or `timeout_s` of the transport's time has passed, and report."""
+        if self.transport is None:
+            raise ConfigError("this table is on no network; create it with create_federated_qtable or join a swarm")
+        agreed = self.transport.sync(self, timeout_s)
+        state = self.member.state
+        commit = self.member.last_commit
+        result = SyncResult(
+            updates_sent=self._sent,
+            updates_received=self._received,
+            conflicts_resolved=state.conflicts,
+            round=state.round,
+            term=commit.certificate.term if commit else 0,
+            agreed=agreed,
+        )
+        self._sent = self._received = 0
+        return result
+
+
+def _agent_for(config: FederationConfig, seed: int) -> QAgent:
+    return QAgent(
+        config.n_actions,
+        alpha=config.alpha,
+        gamma=config.gamma,
+        initial_q=config.initial_q,
+        evidence=config.evidence,
+        seed=seed,
+    )
+
+
+def agreed_tables_identical(tables: list[FederatedQTable]) -> bool:
+    """Whether these members hold the very same agreed state, bit for bit."""
+    return len({(table.member.state.round, table.member.state.hash) for table in tables}) == 1
+
+
