@@ -32,6 +32,21 @@ def test_the_founding_records_integration_example_runs_as_written() -> None:
     assert result.conflicts_resolved >= 0
 
 
+def test_some_member_leads_each_round_and_knows_its_term() -> None:
+    swarm = Swarm.of(qorum.FederationConfig.of(CHAIN), 4, seed=1)
+    walk(swarm.tables[0], 40)
+    led: list[qorum.ConsensusState] = []
+
+    def watch() -> bool:
+        states = [table.consensus_state for table in swarm.tables]
+        led.extend(state for state in states if isinstance(state, qorum.ConsensusState.Leader))
+        return bool(led)
+
+    swarm._contribute(0)
+    assert swarm.run(5.0, done=watch)
+    assert led[0] == qorum.ConsensusState.Leader(0)
+
+
 def test_a_sync_without_news_anywhere_agrees_on_nothing_and_says_so() -> None:
     result = qorum.federated_sync(qorum.create_federated_qtable(), timeout_s=1.0)
     assert (result.agreed, result.round, result.updates_sent) == (False, 0, 1)
@@ -44,7 +59,7 @@ def test_founding_fields_and_defaults() -> None:
     assert len(set(table.peers)) == 3
     assert len(table.local_qtable) == 0
     assert table.pending_updates == []
-    assert table.consensus_state.role in ("follower", "candidate")
+    assert table.consensus_state in (qorum.ConsensusState.Follower(), qorum.ConsensusState.Candidate())
 
 
 def test_what_is_learned_is_pending_then_agreed_by_all() -> None:

@@ -7,7 +7,7 @@ of the core it does nothing by itself; a host carries its effects out.
 from __future__ import annotations
 
 from random import Random
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -26,15 +26,33 @@ from qorum.evidence import Evidence
 from qorum.qtable import QTable, QUpdate
 
 
-class ConsensusState(msgspec.Struct, frozen=True):
-    """What a member is in the current round: the founding record's Follower, Candidate or Leader of a term."""
+class ConsensusState(msgspec.Struct, frozen=True, tag=True):
+    """What a member is in the current round: the founding record's enum.
 
-    role: Literal["follower", "candidate", "leader"]
+    One of `ConsensusState.Follower()`, `.Candidate()` and `.Leader(term)`; match on the class.
+    """
+
+    Follower: ClassVar[type[Follower]]
+    Candidate: ClassVar[type[Candidate]]
+    Leader: ClassVar[type[Leader]]
+
+
+class Follower(ConsensusState, frozen=True):
+    """Another member is scheduled to lead this term."""
+
+
+class Candidate(ConsensusState, frozen=True):
+    """This member is scheduled to lead, and not yet elected."""
+
+
+class Leader(ConsensusState, frozen=True):
+    """This member leads."""
+
     term: int
     """Attempt inside the current round, from 0."""
 
-    def __str__(self) -> str:
-        return f"Leader(term={self.term})" if self.role == "leader" else self.role.capitalize()
+
+ConsensusState.Follower, ConsensusState.Candidate, ConsensusState.Leader = Follower, Candidate, Leader
 
 
 class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,8 +118,13 @@ class FederatedQTable:
     @property
     def consensus_state(self) -> ConsensusState:
         """Role and term in the current round."""
-        role: Role = self.member.consensus.role
-        return ConsensusState(role.value, self.member.consensus.term)
+        consensus = self.member.consensus
+        match consensus.role:
+            case Role.LEADER:
+                return Leader(consensus.term)
+            case Role.CANDIDATE:
+                return Candidate()
+        return Follower()
 
     @property
     def pending_updates(self) -> list[QUpdate]:
