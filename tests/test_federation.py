@@ -102,6 +102,11 @@ def test_updates_received_counts_what_others_wrote_since_the_last_sync() -> None
     first = swarm.tables[0].sync()
     assert first.updates_received == 6
     assert swarm.tables[0].sync(timeout_s=1.0).updates_received == 0
+    swarm.tables[0].agent.learn(60, 0, 1.0, 99, True)
+    swarm.tables[1].agent.learn(70, 0, 1.0, 99, True)
+    second = swarm.tables[0].sync()
+    assert second.agreed
+    assert second.updates_received == 1  # that its author still stands by the other six is no news
 
 
 @pytest.mark.parametrize("kind", ["replay", "implied", "q"])

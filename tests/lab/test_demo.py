@@ -78,6 +78,13 @@ def test_without_liars_there_is_no_attacked_act() -> None:
     assert outcome["attacked"] is None
 
 
+def test_every_act_takes_all_steps_even_where_merges_do_not_divide_them() -> None:
+    plan = Plan(task="CliffWalking-v1", members=4, liars=0, steps=70)
+    outcome = run(plan, workers=1)
+    assert outcome["isolated"]["curve"][-1][0] == outcome["naive"]["curve"][-1][0] == 70
+    assert outcome["naive"]["double_counting"]["true_visits"] == 4 * 70
+
+
 def test_two_processes_give_the_same_as_one() -> None:
     plan = Plan(task="CliffWalking-v1", members=4, liars=1, steps=60)
     one, two = run(plan, workers=1), run(plan, workers=2)

@@ -18,6 +18,8 @@ SMALL = Plan(task="CliffWalking-v1", members=10, liars=3, steps=600, pace=20.0)
         ({"members": 3}, "members is 3"),
         ({"members": 10, "liars": 4}, "liars is 4; 10 members tolerate 0 to 3"),
         ({"steps": 5}, "steps is 5"),
+        ({"pace": 0.0}, "pace is 0.0"),
+        ({"pace": float("nan")}, "pace is nan"),
         ({"task": "Chess"}, "unknown task 'Chess'"),
     ],
 )

@@ -245,6 +245,12 @@ class State:
             return self.merged
         return merge(self.registers, replace(self.ground, excluded=self.excluded | members), self.rules)
 
+    def written_since(self, heads: Sequence[Head], but_by: int) -> int:
+        """Registers that others than `but_by` wrote after these stream heads."""
+        known = np.array([head.incarnation << 32 | head.seq for head in heads], dtype=np.int64)
+        author = self.registers.member
+        return int(((self.registers.version > known[author]) & (author != but_by)).sum())
+
     @cached_property
     def conflicts(self) -> int:
         """Cells that members report different values for."""

@@ -101,6 +101,7 @@ class FederatedQTable:
         self._committed_since = True
         """Whether a round was agreed on since the last contribution."""
         self._sent = self._received = 0
+        self._heads = self.member.state.heads
 
     # --- the founding record's fields ---
 
@@ -178,9 +179,9 @@ class FederatedQTable:
 
     def on_committed(self, committed: Committed) -> None:
         """Act on a newly agreed round: catch liars, and take over the new view."""
-        state, before = committed.state, committed.state.round - 1
-        others = state.registers.member != self.member.me
-        self._received += int((others & (state.registers.base >= before)).sum())
+        state = committed.state
+        self._received += state.written_since(self._heads, but_by=self.member.me)
+        self._heads = state.heads
         self._author.accuse(self._caught(state))
         self.agent.adopt(personal_view(state, self._author.accused, self._evidence()))
         self._committed_since = True

@@ -107,8 +107,9 @@ def _visits_in(table: QTable, cells: QTable) -> Any:
     return visits
 
 
-def _merges(plan: Plan) -> range:
-    return range(STEPS_PER_ROUND, plan.steps + 1, STEPS_PER_ROUND)
+def _merges(plan: Plan) -> list[int]:
+    """Steps an agent has taken at each merge; the last merge has all of them."""
+    return [*range(STEPS_PER_ROUND, plan.steps, STEPS_PER_ROUND), plan.steps]
 
 
 def _result(task: Task, agents: list[QAgent], curve: list[list[float]]) -> dict[str, Any]:

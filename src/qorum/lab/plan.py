@@ -32,6 +32,8 @@ class Plan:
             raise ConfigError(f"liars is {self.liars}; {self.members} members tolerate 0 to {tolerated}")
         if self.steps < STEPS_PER_ROUND:
             raise ConfigError(f"steps is {self.steps}; the demo needs at least {STEPS_PER_ROUND}")
+        if not 0 < self.pace <= 1_000:
+            raise ConfigError(f"pace is {self.pace}; allowed: more than 0, up to 1000 interactions a second")
 
     def seed_of(self, me: int) -> int:
         """Seed of member `me`: its own in every run of different seeds."""
