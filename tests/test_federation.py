@@ -120,8 +120,18 @@ def test_every_kind_of_evidence_reaches_agreement_and_a_policy(kind: str) -> Non
 
 
 def test_an_agent_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ConfigError, match="3 actions"):
+    with pytest.raises(ConfigError, match="n_actions 3, the federation 2"):
         qorum.create_federated_qtable(CHAIN, agent=qorum.QAgent(3))
+    with pytest.raises(ConfigError, match=r"gamma 0\.5, the federation 0\.95"):
+        qorum.create_federated_qtable(CHAIN, agent=qorum.QAgent(2, gamma=0.5))
+    with pytest.raises(ConfigError, match=r"initial_q 7\.0, the federation 0\.0"):
+        qorum.create_federated_qtable(CHAIN, agent=qorum.QAgent(2, initial_q=7.0))
+
+
+@pytest.mark.parametrize("config", [5, [1], "text"])
+def test_a_configuration_that_is_none_is_refused(config: object) -> None:
+    with pytest.raises(ConfigError):
+        qorum.create_federated_qtable(config)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import index
 from random import Random
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qorum.config import EVIDENCE_KINDS, EvidenceKind
 from qorum.encoding import Encoder, hash_observation
 from qorum.errors import ConfigError, EncodingError
 from qorum.evidence import Evidence
 from qorum.experience import Experience, TDExperience, refusal
 from qorum.qtable import MAX_VALUE, QTable
 
-EvidenceKind = Literal["replay", "implied", "q"]
 Schedule = Callable[[int], float]
 """Interactions so far -> probability of a random action, 0..1."""
 
@@ -289,7 +289,7 @@ class QAgent:
         return max(row) if row else self.initial_q
 
 
-_KINDS = get_args(EvidenceKind)
+_KINDS = EVIDENCE_KINDS
 _MAX_HASH = 2**64 - 1
 
 

@@ -179,7 +179,7 @@ def _rows(result: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     yield {"name": "isolated", **result["isolated"]}, "each agent on its own"
     yield {"name": "naive", **result["naive"]}, f"pairwise merge by gossip: a table claims {claims}"
     yield {"name": "qorum", **result["federated"]}, "agreed rounds, everybody honest"
-    for name, part in (result["attacked"] or {"parts": {}})["parts"].items():
+    for name, part in result["attacked"]["parts"].items():
         caught, wrong = part["excluded"][-1][1:] if part["excluded"] else (0, 0)
         row = {**part, "name": f"{name.replace('_', ' ')}"}
         yield row, f"{result['liars']} liars: {caught} caught, {wrong} honest excluded"

@@ -19,7 +19,7 @@ def create_federated_qtable(
     Takes a `FederationConfig`, a mapping of its fields, keywords, or several of them. The peers run the whole protocol
     in virtual time and learn nothing by themselves; reach them through `table.transport`. Raises `ConfigError`.
     """
-    settings = FederationConfig.of(config if isinstance(config, FederationConfig) else dict(config or {}), **fields)
+    settings = FederationConfig.of(config, **fields)
     agents = {} if agent is None else {0: agent}
     swarm = Swarm.of(settings, settings.min_peers_for_consensus + 1, agents=agents)
     return swarm.tables[0]

@@ -52,7 +52,7 @@ from qorum.core.state import ORIGIN, Entry, State
 from qorum.core.status import status, tolerance
 from qorum.core.streams import BACKLOG, KEPT_ROUNDS
 from qorum.core.votes import FIRST, SECOND
-from qorum.errors import QorumError, StoreError
+from qorum.errors import ProtocolError, QorumError, StoreError
 from qorum.identity import Identity
 from tests.core.harness import (
     ENGINE,
@@ -865,6 +865,43 @@ def test_a_member_far_behind_takes_a_snapshot_and_goes_on() -> None:
     net.news(3)
     assert net.run(5, lambda: min(net.rounds()) == rounds + 1)
     assert len(net.members[0]._history) <= KEPT_ROUNDS
+
+
+def test_a_certificate_whose_voters_are_known_still_needs_their_signatures() -> None:
+    member = member_of()
+    commit = agreed()
+    hollow = msgspec.structs.replace(commit.certificate, signatures=bytes(64 * len(OTHERS)))
+    for voter in OTHERS[:-1]:  # one short of a quorum
+        tell(member, votes_of(GENESIS, [voter], SECOND, sha(VALUE)))
+    known = member_of()
+    tell(known, votes_of(GENESIS, OTHERS, FIRST, sha(VALUE)))
+    cited = msgspec.structs.replace(known.consensus.durable.best, signatures=hollow.signatures)
+    for record in (Commit(VALUE, hollow), Snapshot(VALUE, hollow, member.state.packed)):
+        assert only(tell(member, record), Blame)
+        assert member.state.round == 0
+    with pytest.raises(ProtocolError):
+        known._verify_certificate(cited, FIRST)
+
+
+def test_a_snapshot_is_not_sent_again_at_every_request() -> None:
+    net = isolated_run(KEPT_ROUNDS + 3)
+    teacher, request = net.members[0], Root(1, 0, bytes(32))
+    sent_at = []
+    for tick in range(60):
+        teacher.timer(SetTimer(Timer.TICK, 0.0))
+        if sent(tell(teacher, request, peer=3), Snapshot):
+            sent_at.append(tick)
+    assert 1 <= len(sent_at) <= 3
+
+
+def test_what_no_cut_can_take_closes_no_window() -> None:
+    member = member_of()
+    future = chain(GENESIS, OTHERS[0], 1, base=2**31 - 1)
+    tell(member, *future, *(chain(GENESIS, m, 1)[0] for m in OTHERS[1:]))
+    assert len(member.streams.ahead) == 3
+    assert member.streams.advanced(1) == 2
+    assert not member.consensus._window_closed
+    assert only(member.timer(SetTimer(Timer.COLLECT, 0.0, round=7)), Send) == []
 
 
 def test_a_newcomer_with_nothing_catches_up() -> None:

@@ -123,7 +123,7 @@ def test_every_process_computes_the_same_bits() -> None:
     assert hashes == {here.hash.hex()}
 
 
-GOLDEN = "0a3999261a4d8045bb3bb0a8046662f29baa20106190ff82946a01c36307b055"
+GOLDEN = "a24cb08bbadb0c6e0ceede118d1d5cc633dc95aae2c4382cfd3a6fa623314125"
 
 
 def test_the_bits_are_those_of_every_other_machine() -> None:
@@ -369,3 +369,68 @@ def test_damaged_bytes_are_refused_cleanly_or_are_another_state(place: int, byte
     except ProtocolError:
         return
     assert state.to_bytes() != good.to_bytes() or bytes(data) == good.to_bytes()
+
+
+# --- what a liar can make of the rules ----------------------------------------------------------------
+
+
+def test_a_withdrawn_and_repeated_accusation_begins_the_table_anew_only_once() -> None:
+    genesis = genesis_of(7)
+    pens = [Pen(genesis, member) for member in range(7)]
+    accuse, withdraw = mask_of(6, size=7), mask_of(size=7)
+    state = State.initial(genesis).apply([pen.write(columns_of({}, {(7, 0): (10, 2, 0)})) for pen in pens])
+    state = state.apply([pens[0].write(columns_of(accused=accuse), 1), pens[1].write(columns_of(accused=accuse), 1)])
+    begun = set()
+    for turn in range(12):  # member 5 has its say, and takes it back
+        state = state.apply([pens[5].write(columns_of(accused=withdraw if turn % 2 else accuse), base=state.round)])
+        assert bool(state.excluded[6]) == (turn % 2 == 0)
+        begun.add(state.since)
+    assert begun == {3}
+    assert state.convicted.tolist() == [False] * 6 + [True]
+
+
+def test_a_view_of_the_round_that_begins_anew_is_the_clean_table() -> None:
+    genesis = genesis_of(7)
+    pens = [Pen(genesis, member) for member in range(7)]
+    state = State.initial(genesis).apply([pen.write(columns_of({}, {(7, 0): (10, 2, 0)})) for pen in pens])
+    accused = columns_of(accused=mask_of(6, size=7))
+    state = state.apply([pens[me].write(accused, base=1) for me in range(3)])
+    assert state.since == state.round
+    mine = np.array([False] * 5 + [True, False])
+    assert state.merged_without(mine).value.tolist() == state.merged.value.tolist() == [0]
+
+
+def test_a_liar_can_make_everybody_hold_no_more_registers_than_its_visit_budget() -> None:
+    genesis = genesis_of(MEMBERS, visit_budget_initial=20, visit_budget_per_round=5)
+    honest, liar = Pen(genesis, 0), Pen(genesis, 1)
+    state = State.initial(genesis)
+    for round in range(4):
+        fresh = {(1_000 * round + i, 0): (1, 1, 0) for i in range(100)}
+        unvisited = {(9_000 + 100 * round + i, 0): (1, 0, 0) for i in range(50)}
+        items = [liar.write(columns_of({}, fresh), round), liar.write(columns_of({}, unvisited), round)]
+        state = state.apply([honest.write(columns_of({}, {(round, 1): (1, 1, 0)}), round), *items])
+        limit = genesis.rules.visit_budget(state.round)
+        assert int((state.registers.member == 1).sum()) == limit
+        assert len(state.cells) == limit + state.round
+    held = state.registers.member == 0
+    assert int(held.sum()) == 4
+
+
+def test_rewriting_what_one_holds_takes_no_room() -> None:
+    genesis = genesis_of(MEMBERS, visit_budget_initial=10, visit_budget_per_round=0)
+    pen = Pen(genesis, 0)
+    state = State.initial(genesis).apply([pen.write(columns_of({}, {(i, 0): (1, 1, 0) for i in range(10)}))])
+    state = state.apply([pen.write(columns_of(dict.fromkeys(range(10), (2, 1, 0)), {(99, 0): (5, 1, 0)}), base=1)])
+    assert to_float(state.registers.value).tolist() == [2.0] * 10
+    assert len(state.cells) == 10
+
+
+def test_where_no_liar_is_tolerated_nobody_is_excluded() -> None:
+    for members, threshold in ((4, 0.0), (3, 0.33)):
+        genesis = genesis_of(members, byzantine_threshold=threshold)
+        pens = [Pen(genesis, member) for member in range(members)]
+        accused = columns_of(accused=mask_of(members - 1, size=members))
+        state = State.initial(genesis).apply([pen.write(accused) for pen in pens])
+        assert not state.excluded.any()
+        assert state.since == 0
+        assert not state.accusations(0).any()

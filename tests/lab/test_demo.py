@@ -72,10 +72,11 @@ def test_every_act_reports_its_progress(result: dict[str, Any]) -> None:
     assert all(0 <= share <= 1 for shares in result["shares"].values() for share in shares)
 
 
-def test_without_liars_there_is_no_attacked_act() -> None:
+def test_without_liars_the_attacked_act_is_the_federated_one() -> None:
     plan = Plan(task="CliffWalking-v1", members=4, liars=0, steps=60)
     outcome = run(plan, workers=1)
-    assert outcome["attacked"] is None
+    assert outcome["attacked"]["parts"] == {}
+    assert outcome["attacked"]["normalised_value"] == outcome["federated"]["normalised_value"]
 
 
 def test_every_act_takes_all_steps_even_where_merges_do_not_divide_them() -> None:

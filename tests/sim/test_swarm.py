@@ -9,10 +9,9 @@ import sys
 import pytest
 
 from qorum.config import FederationConfig
-from qorum.core.table import FederatedQTable, agreed_tables_identical
+from qorum.core.table import FederatedQTable, agent_for, agreed_tables_identical
 from qorum.lab.attacks.extreme_high import extreme_high
 from qorum.lab.attacks.sign_flip import sign_flip
-from qorum.lab.fleet import agent_for
 from qorum.lab.rollout import Rollout
 from qorum.lab.tasks import load
 from qorum.sim.liar import liar_with

@@ -54,6 +54,14 @@ class Columns:
     accused: bytes | None = None
     """Bit mask of the members the author has caught, little endian; None where it has not changed."""
 
+    def take(self, rows: NDArray[np.bool_]) -> Columns:
+        """Some of the rows, everything else unchanged."""
+        known, new = rows[: len(self.known)], rows[len(self.known) :]
+        return Columns(
+            self.known[known], self.states[new], self.actions[new],
+            self.value[rows], self.visits[rows], self.spread[rows], self.affirmed, self.accused,
+        )  # fmt: skip
+
     def pack(self) -> bytes:
         """Compressed bytes for `Contribution.payload`."""
         packed = _Packed(

@@ -18,6 +18,8 @@ STRAIGHT = 16
 """Up to this many members control messages go straight to everybody."""
 PULL_TICKS = 2
 """Ticks after which an unanswered pull is sent to somebody else."""
+SNAPSHOT_TICKS = 25
+"""Ticks before a peer that is still far behind is sent another snapshot."""
 PULL_LIMIT = 512
 """Hashes in one pull or announcement."""
 HEARD_LIMIT = 4096
@@ -45,6 +47,8 @@ class Gossip:
         self._served: set[tuple[int, str]] = set()
         self._spent: dict[int, int] = {}
         """Peer -> bytes of payload sent to it in this tick."""
+        self._snapshots: dict[int, int] = {}
+        """Peer -> tick at which it was last sent a snapshot; at most one entry a member."""
         self.effects: list[Effect] = []
 
     # --- sending ---
@@ -151,6 +155,13 @@ class Gossip:
         """Whether `peer` still has an answer of this kind due in this tick; uses it up."""
         due = (peer, what) not in self._served
         self._served.add((peer, what))
+        return due
+
+    def may_send_snapshot(self, peer: int) -> bool:
+        """Whether `peer` may be sent a whole state again; if so, notes that it was. Asking costs it next to nothing."""
+        due = self._ticks - self._snapshots.get(peer, -SNAPSHOT_TICKS) >= SNAPSHOT_TICKS
+        if due:
+            self._snapshots[peer] = self._ticks
         return due
 
     def may_spend(self, peer: int, size: int) -> bool:

@@ -167,7 +167,12 @@ class Member:
     def may_contribute(self) -> bool:
         """Whether all contributions signed so far, also before a restart, are held, and not too many uncommitted."""
         all_held = self.streams.tips[self.me].seq >= self._own_seq
-        return all_held and self.uncommitted < self.genesis.config.max_items_per_round * BACKLOG
+        return all_held and not self.backlog_is_full
+
+    @property
+    def backlog_is_full(self) -> bool:
+        """Whether as many own contributions wait to be committed as others will hold."""
+        return self.uncommitted >= self.genesis.config.max_items_per_round * BACKLOG
 
     @property
     def catching_up(self) -> bool:
@@ -312,7 +317,7 @@ class Member:
                 )
 
     def _verify_certificate(self, votes: Votes, step: int) -> None:
-        known = votes.round == self.consensus.round and not self.consensus.tally.news(votes)
+        known = votes.round == self.consensus.round and self.consensus.tally.holds(votes)
         enough = votes.mask.bit_count() >= self.genesis.quorum.size
         if (
             not well_formed(votes, self.genesis.members)
@@ -431,7 +436,7 @@ class Member:
 
     def _watch_window(self) -> None:
         """Close the window when all have advanced, or `collect_ms` after a quorum has."""
-        advanced = len(self.streams.ahead)
+        advanced = self.streams.advanced(self.consensus.round)
         if self._window < self.consensus.round or advanced < self.genesis.quorum.size:
             return
         if advanced == self.genesis.members:
@@ -595,7 +600,7 @@ class Member:
         if commit is not None:
             if self.gossip.may_serve(peer, f"help {round}"):
                 self.gossip.send([peer], commit)
-        elif last is not None and self.gossip.may_serve(peer, "snapshot"):
+        elif last is not None and self.gossip.may_send_snapshot(peer):
             self.gossip.send([peer], Snapshot(last.value, last.certificate, self.state.packed))
 
     def _on_snapshot(self, snapshot: Snapshot) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qorum.core import wire
-from qorum.core.cells import Cells
+from qorum.core.cells import UNKNOWN, Cells
 from qorum.core.columns import Columns
 from qorum.core.genesis import Genesis
 from qorum.core.messages import Contribution, Head, Item, Record
@@ -21,7 +21,7 @@ from qorum.errors import ProtocolError
 from qorum.merge.accusation import accuse, excluded
 from qorum.merge.fixed import Ints, to_float
 from qorum.merge.interval import agreed_spread
-from qorum.merge.registers import Registers, Writes
+from qorum.merge.registers import MEMBER_BITS, Registers, Writes
 from qorum.merge.rule import Ground, Merged, eligible, merge, unreported
 from qorum.merge.rules import Rules
 from qorum.qtable import QTable
@@ -51,6 +51,11 @@ class Entry:
         columns = Columns.unpack(body.payload, genesis.config.n_actions, genesis.members)
         return cls(item, item.hash, body, columns)
 
+    @property
+    def rows(self) -> int:
+        """Register writes it carries."""
+        return len(self.columns.value)
+
     @cached_property
     def is_news(self) -> bool:
         """Whether it writes or accuses; an item that only affirms, or is empty, opens no round."""
@@ -76,7 +81,7 @@ _stored = msgspec.msgpack.Decoder(_Stored)
 
 _COLUMNS = (
     ("<u8", "state_hash"), ("|u1", "action"), ("<i8", "value"), ("<i8", "before"), ("<i8", "support"),
-    ("<i8", "reporters"), ("|u1", "confirmed"), ("<i8", "moves"), ("|u1", "masks"),
+    ("<i8", "reporters"), ("|u1", "confirmed"), ("<i8", "moves"), ("|u1", "masks"), ("|u1", "convicted"),
     ("<i8", "key"), ("<i8", "register value"), ("<i4", "visits"), ("<i8", "spread"), ("<i4", "base"),
     ("<i8", "version"),
 )  # fmt: skip
@@ -99,6 +104,8 @@ class State:
     masks: NDArray[np.bool_]
     """bool[n, n]: masks[i, j] = member i has caught member j."""
     heads: tuple[Head, ...]
+    convicted: NDArray[np.bool_]
+    """bool[n], members that were excluded at any time; only ever grows, so the table begins anew at most n times."""
     since: int
     """Round at which the table was last begun anew because a liar had been caught. Its values had been computed on
     tables that the liar helped to make, and would keep each other up for a long time; the evidence behind them is kept,
@@ -118,25 +125,27 @@ class State:
             registers=Registers.empty(),
             masks=np.zeros((n, n), dtype=bool),
             heads=(Head(0, 0, ORIGIN),) * n,
+            convicted=np.zeros(n, dtype=bool),
             since=0,
         )
 
     def apply(self, entries: Sequence[Entry]) -> State:
         """The state after the next round, whose cut adds `entries`: those of each member in stream order."""
         rules = self.rules
+        entries = self._affordable(entries)
         cells = self._extended(entries)
         masks = self._accused(entries)
         writes = [_writes(entry, cells, len(self.cells)) for entry in entries]
         grown = len(cells) - len(self.cells)
         ground = Ground(
             round=self.round + 1,
-            previous=np.append(self.merged.value, np.full(grown, rules.initial_q)),
+            previous=np.append(self.merged.value, np.full(grown, rules.initial_q, dtype=np.int64)),
             moves=self.moves[:-1],
             excluded=excluded(masks, rules.tolerated),
             since=self.since,
         )
         registers = self.registers.absorb(writes)
-        heals = rules.evidence == "replay" and bool((ground.excluded & ~self.excluded).any())
+        heals = rules.evidence == "replay" and bool((ground.excluded & ~self.convicted).any())
         merged = unreported(len(cells), rules) if heals else merge(registers, ground, rules)
         moved = int(np.abs(merged.value - ground.previous).max(initial=0))
         heads = list(self.heads)
@@ -145,8 +154,41 @@ class State:
         return State(
             rules=rules, round=self.round + 1, cells=cells, merged=merged, before=ground.previous,
             moves=np.append(moved, self.moves[:-1]), registers=registers, masks=masks, heads=tuple(heads),
-            since=ground.round if heals else self.since,
+            convicted=self.convicted | ground.excluded, since=ground.round if heals else self.since,
         )  # fmt: skip
+
+    def _affordable(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries without rows that their author has no room for, in (seq, row) order.
+
+        A register costs everybody memory for ever. An honest one carries a visit, so an author may hold as many
+        registers as its visit budget, and a new cell counts only if it was visited.
+        """
+        n = len(self.heads)
+        room = self.rules.visit_budget(self.round + 1) - np.bincount(self.registers.member, minlength=n)
+        rows = np.zeros(n, dtype=np.int64)
+        for entry in entries:
+            rows[entry.body.member] += entry.rows
+        tight = rows > room
+        return [self._trimmed(entry, room, bool(tight[entry.body.member])) for entry in entries]
+
+    def _trimmed(self, entry: Entry, room: Ints, tight: bool) -> Entry:
+        """An entry without unvisited new cells and, where room is tight, without the new registers past it."""
+        columns, author = entry.columns, entry.body.member
+        keep = np.ones(entry.rows, dtype=bool)
+        keep[len(columns.known) :] = columns.visits[len(columns.known) :] > 0
+        if tight:
+            new = self._new_registers(entry) & keep
+            keep &= ~new | (np.cumsum(new) <= room[author])
+            room[author] -= (new & keep).sum()
+        return entry if keep.all() else replace(entry, columns=columns.take(keep))
+
+    def _new_registers(self, entry: Entry) -> NDArray[np.bool_]:
+        """Whether each row of an entry sets a register that its author does not hold yet."""
+        columns, held = entry.columns, self.registers.key
+        cell = np.concatenate([columns.known, self.cells.find(columns.states, columns.actions)])
+        key = cell << MEMBER_BITS | entry.body.member
+        at = np.minimum(np.searchsorted(held, key), max(len(held) - 1, 0))
+        return (held[at] != key) | (cell == UNKNOWN) if len(held) else np.ones(len(key), dtype=bool)
 
     def _extended(self, entries: Iterable[Entry]) -> Cells:
         new = [entry.columns for entry in entries if len(entry.columns.states)]
@@ -185,7 +227,7 @@ class State:
         m = self.merged
         columns: tuple[NDArray[Any], ...] = (
             self.cells.state_hash, self.cells.action, m.value, self.before, m.support, m.reporters, m.confirmed,
-            self.moves, np.packbits(self.masks, axis=None), *self.registers.columns(),
+            self.moves, np.packbits(self.masks, axis=None), np.packbits(self.convicted), *self.registers.columns(),
         )  # fmt: skip
         raw = tuple(c.astype(kind).tobytes() for c, (kind, _) in zip(columns, _COLUMNS, strict=True))
         return wire.encode(_Stored(self.round, self.since, self.cells.n_actions, self.heads, raw))
@@ -200,7 +242,7 @@ class State:
         except (msgspec.DecodeError, ValueError) as error:
             raise ProtocolError(f"bytes are not a state: {error}") from error
         n, sizes = rules.n_members, [len(column) for column in wide]
-        expected = [sizes[0]] * 7 + [rules.base_window + 1, -(-n * n // 8)] + [sizes[9]] * 6
+        expected = [sizes[0]] * 7 + [rules.base_window + 1, -(-n * n // 8), -(-n // 8)] + [sizes[10]] * 6
         if sizes != expected or len(stored.heads) != n or stored.n_actions != rules.n_actions:
             raise ProtocolError("bytes are a state of another federation, or columns of it are cut short")
         masks = np.unpackbits(wide[8], count=n * n).reshape(n, n).astype(bool)
@@ -211,7 +253,8 @@ class State:
             merged=Merged(ints[2], ints[4], ints[5], ints[6].astype(bool)),
             before=ints[3],
             moves=ints[7],
-            registers=Registers(*ints[9:]),
+            registers=Registers(*ints[10:]),
+            convicted=np.unpackbits(wide[9], count=n).astype(bool),
             masks=masks,
             heads=stored.heads,
             since=stored.since,
@@ -241,7 +284,7 @@ class State:
 
     def merged_without(self, members: NDArray[np.bool_]) -> Merged:
         """This round's merge as it would be with more members excluded."""
-        if not (members & ~self.excluded).any():
+        if not (members & ~self.excluded).any() or self.since == self.round:
             return self.merged
         return merge(self.registers, replace(self.ground, excluded=self.excluded | members), self.rules)
 

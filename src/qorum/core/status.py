@@ -9,7 +9,9 @@ from qorum.core.member import Member
 def status(member: Member) -> str:
     """One line: which round and term, what the member waits for, and how much is there of it."""
     genesis, consensus = member.genesis, member.consensus
-    q, advanced = genesis.quorum.size, len(member.streams.ahead)
+    q, advanced = genesis.quorum.size, member.streams.advanced(consensus.round)
+    if member.backlog_is_full:
+        return f"{member.uncommitted} contributions wait for a round; the agent learns on and states no more till then"
     if not genesis.agrees:
         least = genesis.config.min_peers_for_consensus
         return f"gossip only: {genesis.members} members, and rounds need {least}"

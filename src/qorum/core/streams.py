@@ -96,6 +96,10 @@ class Streams:
         members = [member for member in sorted(self.ahead) if self.tips[member].seq > known[member]]
         return [e for m in members for e in self._branch[m] if e.body.seq > known[m] and e.body.base < round]
 
+    def advanced(self, round: int) -> int:
+        """How many members have an item that a cut of `round` can take."""
+        return sum(self._branch[member][0].body.base < round for member in self.ahead)
+
     def cut(self, round: int) -> tuple[Advance, ...]:
         """The furthest cut that can be proposed for `round` with what is held."""
         heads = ((member, list(self._takeable(member, round))) for member in sorted(self.ahead))

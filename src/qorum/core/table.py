@@ -7,9 +7,11 @@ of the core it does nothing by itself; a host carries its effects out.
 from __future__ import annotations
 
 from random import Random
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from qorum.agent import QAgent
 from qorum.config import FederationConfig
@@ -21,7 +23,7 @@ from qorum.core.member import Engine, Member
 from qorum.core.state import State
 from qorum.core.status import status, tolerance
 from qorum.core.view import personal_view
-from qorum.errors import ConfigError
+from qorum.errors import ConfigError, QorumError
 from qorum.evidence import Evidence
 from qorum.qtable import QTable, QUpdate
 
@@ -88,12 +90,8 @@ class FederatedQTable:
         self.genesis = genesis
         self.config = genesis.config
         self.member = Member(genesis, me, engine, random)
-        self.agent = agent or _agent_for(genesis.config, seed=random.getrandbits(32))
-        if self.agent.n_actions != self.config.n_actions or self.agent.kind != self.config.evidence:
-            raise ConfigError(
-                f"agent has {self.agent.n_actions} actions and evidence {self.agent.kind!r}; the federation "
-                f"has {self.config.n_actions} and {self.config.evidence!r}: build the agent with those"
-            )
+        self.agent = agent or agent_for(genesis.config, seed=random.getrandbits(32))
+        _check_fits(self.agent, self.config)
         self.transport: Transport | None = None
         self._author = Author(genesis, me)
         self._contributed_at = 0
@@ -166,6 +164,8 @@ class FederatedQTable:
 
     def contribute(self) -> list[Effect]:
         """State the agent's evidence in a signed contribution; empty if nothing changed."""
+        if not self.member.may_contribute:
+            raise QorumError(f"cannot contribute now: {status(self.member)}")
         state, evidence = self.member.state, self._evidence()
         columns = self._author.write(self._stated(evidence), state)
         self._sent += max(1, len(columns.value))
@@ -193,7 +193,7 @@ class FederatedQTable:
         """What this member says its evidence is; a liar says something else."""
         return evidence
 
-    def _caught(self, state: State) -> Any:
+    def _caught(self, state: State) -> NDArray[np.bool_]:
         return state.accusations(self.member.me)
 
     # --- sync ---
@@ -217,7 +217,16 @@ class FederatedQTable:
         return result
 
 
-def _agent_for(config: FederationConfig, seed: int) -> QAgent:
+def _check_fits(agent: QAgent, config: FederationConfig) -> None:
+    """An agent that learns something else than the federation agreed on would look like a liar."""
+    mine = (agent.n_actions, agent.kind, agent.gamma, agent.initial_q)
+    fleet = (config.n_actions, config.evidence, config.gamma, config.initial_q)
+    for name, own, agreed in zip(("n_actions", "evidence", "gamma", "initial_q"), mine, fleet, strict=True):
+        if own != agreed:
+            raise ConfigError(f"agent has {name} {own!r}, the federation {agreed!r}; build both with the same")
+
+
+def agent_for(config: FederationConfig, seed: int) -> QAgent:
     return QAgent(
         config.n_actions,
         alpha=config.alpha,

@@ -123,6 +123,11 @@ class Tally:
                 return found
         return None
 
+    def holds(self, votes: Votes) -> bool:
+        """Whether these very votes, signatures included, are all held."""
+        held = self.slot(votes.term, votes.step).bodies.get(vote_body(votes), {})
+        return all(held.get(voter) == signature for voter, signature in votes.by_voter.items())
+
     def has_certificate(self, votes: Votes) -> bool:
         """Whether a quorum for the body of these votes is held."""
         mask = self.slot(votes.term, votes.step).masks.get(vote_body(votes), 0)

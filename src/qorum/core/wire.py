@@ -21,9 +21,9 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-MAX_FRAME = 16 << 20
+MAX_FRAME = 64 << 20
 """Bytes of the largest frame: a snapshot of a large state."""
-MAX_UNPACKED = 64 << 20
+MAX_UNPACKED = 256 << 20
 """Bytes that any payload may grow to."""
 LEVEL = 3
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from qorum.agent import QAgent
 from qorum.core.effects import Committed
-from qorum.core.table import FederatedQTable, agreed_tables_identical
+from qorum.core.table import FederatedQTable, agent_for, agreed_tables_identical
 from qorum.lab.attacks.extreme_high import extreme_high
 from qorum.lab.attacks.sign_flip import sign_flip
-from qorum.lab.fleet import Fleet, agent_for, config_for, mean_value
+from qorum.lab.fleet import Fleet, config_for, mean_value
 from qorum.lab.plan import STEPS_PER_ROUND, Plan
 from qorum.lab.rollout import Rollout
 from qorum.lab.tasks import Task, load
@@ -26,7 +26,7 @@ SYNC_INTERVAL_MS = 3_000
 SETTLE_S = 20.0
 """Virtual time after the last step for the last round to reach everybody."""
 SAMPLE = 16
-"""Agents behind a point of a learning curve; the result of an act takes all of them."""
+"""Agents behind a point of a learning curve, and in the isolated act; the others' results take all of them."""
 ATTACKS = {"sign_flip": sign_flip, "extreme_high": extreme_high}
 
 Progress = Callable[[str, float], None]

@@ -39,16 +39,17 @@ def run(plan: Plan, progress: Progress = lambda act, share: None, workers: int =
         "isolated": done["isolated"],
         "naive": done["naive"],
         "federated": main,
-        "attacked": {
-            "normalised_value": min(part["normalised_value"] for part in parts.values()),
-            "worst_member": min(part["worst_member"] for part in parts.values()),
-            "parts": parts,
-        } if parts else None,
+        "attacked": {**_lowest([*parts.values()] or [main]), "parts": parts},
         "partitioned": done["partitioned"],
         **{key: main[key] for key in ("rounds", "terms", "bytes_received_per_member_per_round", "sync_latency_s")},
         "agreed_tables_identical": all(act.get("agreed_tables_identical", True) for act in done.values()),
         "wall_s": round(time.perf_counter() - started, 1),
     }  # fmt: skip
+
+
+def _lowest(parts: list[dict[str, Any]]) -> dict[str, float]:
+    """The worst of several acts, value by value."""
+    return {key: min(part[key] for part in parts) for key in ("normalised_value", "worst_member")}
 
 
 def _here(plan: Plan, progress: Progress) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -7,7 +7,7 @@ would give, and much faster to run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,12 +18,12 @@ from qorum.core.author import Author
 from qorum.core.genesis import Genesis
 from qorum.core.messages import Contribution, Item
 from qorum.core.state import Entry, State
+from qorum.core.table import agent_for
 from qorum.core.view import personal_view
 from qorum.evidence import Evidence
 from qorum.lab.rollout import Rollout
 from qorum.lab.tasks import Task
-
-Attack = Callable[[Evidence], Evidence]
+from qorum.sim.liar import Attack
 
 
 class Resident(NamedTuple):
@@ -78,14 +78,6 @@ class Fleet:
         body = Contribution(me, head.incarnation, head.seq + 1, head.hash, self.state.round, b"")
         name = hashlib.sha256(b"%d %d" % (me, head.seq + 1)).digest()
         return Entry(Item(b"", bytes(64)), name, body, columns)
-
-
-def agent_for(config: FederationConfig, seed: int) -> QAgent:
-    """A Q-learner that fits a federation's configuration."""
-    return QAgent(
-        config.n_actions, alpha=config.alpha, gamma=config.gamma, initial_q=config.initial_q,
-        evidence=config.evidence, seed=seed,
-    )  # fmt: skip
 
 
 def config_for(task: Task, **fields: Any) -> FederationConfig:

@@ -34,11 +34,13 @@ def accuse(registers: Registers, me: int, ground: Ground, rules: Rules) -> NDArr
     it. Returns bool[n_members]; never `me`.
     """
     age = ground.round - 1 - registers.base
+    if rules.tolerated == 0:
+        return np.zeros(rules.n_members, dtype=bool)
     recent = (registers.visits > 0) & (age >= 0) & (age <= rules.base_window)
     mine = registers.take(recent & (registers.member == me))
     if (mine.visits >= 2).sum() < REPEATED:
         return np.zeros(rules.n_members, dtype=bool)
-    row_of_mine = np.full(len(ground.previous), -1)
+    row_of_mine = np.full(len(ground.previous), -1, dtype=np.int64)
     row_of_mine[mine.cell] = np.arange(len(mine))
     theirs = registers.take(recent & (row_of_mine[registers.cell] >= 0) & (registers.member != me))
     rows = row_of_mine[theirs.cell]
@@ -67,5 +69,8 @@ def _reach(claims: Registers, spread: Ints, ground: Ground, rules: Rules) -> Int
 
 
 def excluded(masks: NDArray[np.bool_], tolerated: int) -> NDArray[np.bool_]:
-    """Members accused by more than f masks, all masks counting. masks: bool[n accusers, n accused]."""
-    return np.asarray(masks.sum(axis=0) > tolerated)
+    """Members accused by more than f masks, all masks counting. masks: bool[n accusers, n accused].
+
+    Where no liar is tolerated nobody is excluded: one word against another convicts neither.
+    """
+    return np.asarray((masks.sum(axis=0) > tolerated) & (tolerated > 0))

@@ -35,7 +35,7 @@ def slack(rules: Rules, moves: Ints, age: Ints) -> Ints:
 
 
 def agreed_spread(registers: Registers, n_cells: int, span: int) -> Ints:
-    """Spread of each cell that no single member sets: the upper median of what its reporters state.
+    """Spread of each cell as its reporters state it: the upper median, which one of several cannot set alone.
 
     Only reporters with two visits or more have a say; a cell without one gets `span`, the whole range of
     values. `registers` are the eligible rows; returns int64[n_cells].

@@ -115,7 +115,7 @@ def _blocks(registers: Registers, n_cells: int) -> Iterator[tuple[tuple[int, int
     """(first cell, end), (first row, end) of blocks of about `BLOCK` rows; no cell is cut in two."""
     starts = np.minimum(registers.key[BLOCK::BLOCK] >> MEMBER_BITS, n_cells)
     cells = [0, *starts.tolist(), n_cells]
-    rows = np.searchsorted(registers.key, np.array(cells) << MEMBER_BITS).tolist()
+    rows = np.searchsorted(registers.key, np.array(cells, dtype=np.int64) << MEMBER_BITS).tolist()
     return zip(pairwise(cells), pairwise(rows), strict=True)
 
 
@@ -158,7 +158,7 @@ def _visits_by_member(registers: Registers, rules: Rules) -> NDArray[np.float64]
 def _merge_cells(claims: Registers, ground: Ground, rules: Rules) -> Merged:
     """Merge eligible claims."""
     n_cells = len(ground.previous)
-    reporters = np.bincount(claims.cell, minlength=n_cells)
+    reporters = np.bincount(claims.cell, minlength=n_cells).astype(np.int64)
     trim = max(0, rules.tolerated - int(ground.excluded.sum()))
     confirmed = reporters > 2 * trim
     enough = confirmed[claims.cell]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qorum.agent import QAgent
 from qorum.core.genesis import Genesis
@@ -30,7 +30,7 @@ class Liar(FederatedQTable):
     def _stated(self, evidence: Evidence) -> Evidence:
         return self._attack(evidence)
 
-    def _caught(self, state: State) -> Any:
+    def _caught(self, state: State) -> NDArray[np.bool_]:
         return np.zeros(self.genesis.members, dtype=bool)
 
 

@@ -53,13 +53,13 @@ class Log:
     """What happened, for whoever reports on it."""
 
     agreements: list[Agreement] = field(default_factory=list)
-    contributed: dict[tuple[int, int], float] = field(default_factory=dict)
-    """(member, seq) -> time at which that contribution was sent."""
+    contributed: dict[int, dict[int, float]] = field(default_factory=dict)
+    """Member -> seq -> time at which that contribution was sent, until its author knows of a round that holds it."""
     blames: list[tuple[float, int, int, str]] = field(default_factory=list)
     """(time, by, peer, reason)."""
     equivocations: list[Equivocation] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
-    """Seconds from a contribution sent to its commit, at each member and for each contribution of its cut."""
+    """Seconds from each contribution sent to its author's commit of a round that holds it."""
 
 
 class Swarm:
@@ -140,13 +140,13 @@ class Swarm:
 
     @property
     def event_hash(self) -> str:
-        """Hash over every event so far; equal runs have equal hashes."""
+        """Hash over every arrival so far, who, when and what; equal runs have equal hashes."""
         return self._pulse.hexdigest()
 
     # --- hosting members ---
 
     def _deliver(self, to: int, sender: int, frame: bytes) -> None:
-        self._pulse.update(b"%d %d %.9f " % (to, sender, self.timeline.now) + frame[:8])
+        self._pulse.update(b"%d %d %.9f " % (to, sender, self.timeline.now) + frame)
         self._perform(to, self.tables[to].member.receive(sender, frame))
 
     def _perform(self, me: int, effects: list[Effect]) -> None:
@@ -195,12 +195,15 @@ class Swarm:
         self.timeline.after(self._random.uniform(0, jitter), join)
 
     def _contribute(self, me: int) -> None:
-        if self.network.is_stopped(me) or not self.tables[me].member.may_contribute:
+        if self.network.is_stopped(me):
             return
         self._live(me)
+        if not self.tables[me].member.may_contribute:  # a full backlog: try again later
+            self.timeline.after(self.genesis.config.sync_interval_ms / 1000, partial(self._plan_contribution, me))
+            return
         effects = self.tables[me].contribute()
         tip = self.tables[me].member.streams.tips[me]
-        self.log.contributed[me, tip.seq + 1] = self.timeline.now
+        self.log.contributed.setdefault(me, {})[tip.seq + 1] = self.timeline.now
         self._perform(me, effects)
         self._plan_contribution(me)
 
@@ -236,9 +239,9 @@ class Swarm:
     def _note(self, me: int, committed: Committed) -> None:
         now, state = self.timeline.now, committed.state
         self.log.agreements.append(Agreement(now, me, state.round, committed.term, committed.skipped, state.hash))
-        sent = self.log.contributed.get((me, state.heads[me].seq))
-        if sent is not None and not committed.skipped:
-            self.log.latencies.append(now - sent)
+        waiting = self.log.contributed.get(me, {})
+        for seq in [seq for seq in waiting if seq <= state.heads[me].seq]:
+            self.log.latencies.append(now - waiting.pop(seq))
 
 
 def _seed(seed: int, purpose: str) -> bytes:
