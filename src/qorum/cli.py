@@ -33,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 Task = Annotated[str, typer.Option(help="A Gymnasium toy-text environment, as Taxi-v4 or CliffWalking-v1.")]
 
-FULL = {"members": 64, "steps": 1_200, "pace": 25.0}
+FULL = {"members": 64, "steps": 1_400, "pace": 30.0}
 QUICK = {"members": 16, "steps": 1_200, "pace": 40.0}
 
 

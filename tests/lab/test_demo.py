@@ -80,10 +80,10 @@ def test_without_liars_the_attacked_act_is_the_federated_one() -> None:
 
 
 def test_every_act_takes_all_steps_even_where_merges_do_not_divide_them() -> None:
-    plan = Plan(task="CliffWalking-v1", members=4, liars=0, steps=70)
+    plan = Plan(task="CliffWalking-v1", members=4, liars=0, steps=80)
     outcome = run(plan, workers=1)
-    assert outcome["isolated"]["curve"][-1][0] == outcome["naive"]["curve"][-1][0] == 70
-    assert outcome["naive"]["double_counting"]["true_visits"] == 4 * 70
+    assert outcome["isolated"]["curve"][-1][0] == outcome["naive"]["curve"][-1][0] == 80
+    assert outcome["naive"]["double_counting"]["true_visits"] == 4 * 80
 
 
 def test_two_processes_give_the_same_as_one() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from qorum.errors import ConfigError
 from qorum.lab.tasks import load
 
-STEPS_PER_ROUND = 30
+STEPS_PER_ROUND = 35
 """Between two merges in the acts that have no rounds of their own; what a round of the protocol takes about."""
 
 
@@ -18,9 +18,9 @@ class Plan:
     task: str = "Taxi-v4"
     members: int = 64
     liars: int = 21
-    steps: int = 1_200
+    steps: int = 1_400
     seed: int = 0
-    pace: float = 25.0
+    pace: float = 30.0
     """Interactions of an agent per second of virtual time; with the time a round takes, the steps between merges."""
 
     def __post_init__(self) -> None:
