@@ -43,7 +43,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gossip_tick_ms": (1, 60_000),
     "gossip_flush_ms": (0, 1_000),
     "max_items_per_round": (1, 64),
-    "max_bytes_per_round": (1_000, 100_000),
+    "max_bytes_per_round": (1_000, 98_000),
 }
 
 
@@ -93,7 +93,7 @@ class FederationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Standard errors between two claims before one accuses the other."""
 
     # --- rounds and gossip; local timers, never part of what is agreed ---
-    collect_ms: int = 200
+    collect_ms: int = 250
     propose_timeout_ms: int = 1_500
     vote_timeout_ms: int = 1_000
     timeout_step_ms: int = 500
@@ -101,7 +101,8 @@ class FederationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     gossip_tick_ms: int = 200
     gossip_flush_ms: int = 40
     max_items_per_round: int = 4
-    max_bytes_per_round: int = 100_000
+    max_bytes_per_round: int = 98_000
+    """Of one member's contributions, signatures aside: an exchange stays below 100 kB."""
 
     def __post_init__(self) -> None:
         for field, (low, high) in RANGES.items():

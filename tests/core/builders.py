@@ -1,6 +1,5 @@
-"""What the tests of the core build on: federations, payloads and streams without real signatures."""
+"""What the tests of the core build on: federations, payloads, streams and changes, sealed with fake signatures."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,17 +10,17 @@ from qorum.core import wire
 from qorum.core.columns import EMPTY, Columns
 from qorum.core.genesis import Genesis
 from qorum.core.messages import Advance, Contribution, Head, Item
-from qorum.core.state import ORIGIN, Entry
+from qorum.core.state import ORIGIN, Entry, contribution_bytes
 from qorum.evidence import Evidence
 from qorum.merge.fixed import ONE
+from tests.core.harness import fake_verify, key, seal
 
 Row = tuple[float, int, float]
 """(value, visits, spread)."""
 
 
 def genesis_of(members: int = 4, **fields: Any) -> Genesis:
-    keys = tuple(hashlib.sha256(b"key %d" % member).digest() for member in range(members))
-    return Genesis(keys, FederationConfig(**fields))
+    return Genesis(tuple(key(member) for member in range(members)), FederationConfig(**fields))
 
 
 def columns_of(
@@ -64,25 +63,43 @@ def evidence_of(cells: Mapping[tuple[int, int], Row]) -> Evidence:
 class Pen:
     """Writes one member's stream; `after` starts another branch of it."""
 
-    def __init__(self, genesis: Genesis, member: int, head: Head | None = None) -> None:
+    def __init__(self, genesis: Genesis, member: int, head: Head | None = None, key: bytes | None = None) -> None:
         self.genesis = genesis
         self.member = member
         self.head = head or Head(0, 0, ORIGIN)
+        self.key = genesis.public_keys[member] if key is None else key
 
-    def write(self, columns: Columns = EMPTY, base: int | None = None, payload: bytes | None = None) -> Entry:
-        """The next item of the stream."""
+    def write(
+        self,
+        columns: Columns = EMPTY,
+        base: int | None = None,
+        payload: bytes | None = None,
+        past: Head | None = None,
+        skip: int = 0,
+    ) -> Entry:
+        """The next item of the stream. past: the earlier head it links to; skip: numbers it leaves out."""
         if payload is None:
             payload = b"" if columns is EMPTY else columns.pack()
-        head = self.head
-        base = head.base if base is None else base
-        body = Contribution(self.member, head.incarnation, head.seq + 1, head.hash, base, payload)
-        entry = Entry.read(Item(wire.encode(body), bytes(64)), self.genesis)
+        head, link = self.head, past or self.head
+        base = link.base if base is None else base
+        body = Contribution(self.member, head.incarnation, head.seq + 1 + skip, link.hash, base, payload)
+        entry = read(self.genesis, sealed(self.genesis, body, self.key), self.key)
         self.head = entry.head
         return entry
 
     def after(self, head: Head) -> "Pen":
-        return Pen(self.genesis, self.member, head)
+        return Pen(self.genesis, self.member, head, self.key)
 
     @property
     def advance(self) -> Advance:
         return Advance(self.member, self.head)
+
+
+def sealed(genesis: Genesis, body: Contribution, key: bytes) -> Item:
+    """An item with the signature of `key`."""
+    unsigned = Item(wire.encode(body), bytes(64))
+    return Item(unsigned.body, seal(key, contribution_bytes(genesis.federation, body, unsigned.hash)))
+
+
+def read(genesis: Genesis, item: Item, key: bytes) -> Entry:
+    return Entry.read(item, key, genesis, fake_verify)

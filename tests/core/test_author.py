@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from qorum.core.author import PACKED_ROW_BYTES, Author
 from qorum.core.columns import Columns
 from qorum.core.genesis import Genesis
-from qorum.core.messages import Head
+from qorum.core.messages import Head, Join
 from qorum.core.state import State
 from qorum.errors import TableError
 from qorum.merge.fixed import ONE
 from tests.core.builders import Pen, Row, evidence_of, genesis_of
+from tests.core.harness import key
 
 GENESIS = genesis_of(4)
 THRESHOLD = GENESIS.config.rewrite_threshold
@@ -289,6 +290,60 @@ def test_no_more_visits_are_stated_than_one_register_may_carry() -> None:
     assert Member(genesis).write({A: (1.0, 10**6, 0.0)})[A][1] == genesis.rules.visit_cap == 4096
 
 
+def test_the_budget_of_a_newcomer_counts_from_the_round_that_took_it_in() -> None:
+    genesis = budget(10, 10)
+    state = State.initial(genesis).apply([]).apply([], Join(key(9)))
+    known = evidence_of({A: (1.0, 1000, 0.0), B: (1.0, 1000, 0.0)})
+    said = [Author(genesis, me).write(known, state).visits.sum() for me in (0, 4)]
+    assert said == [10 + 10 * 3, 10 + 10 * 1]
+    grown = Author(genesis, 4)
+    grown.write(known, state)
+    assert grown.changed(known, state).tolist() == [], "asking counts from there, too"
+
+
+# --- saying it all again -----------------------------------------------------------------------------
+
+
+def test_what_no_round_took_is_said_again_and_what_one_took_is_not() -> None:
+    member = Member()
+    member.write({A: (1.0, 2, 0.5), B: (2.0, 2, 0.5)})
+    lost = evidence_of({A: (7.0, 3, 0.5), B: (2.0, 2, 0.5), C: (3.0, 1, 0.0)})
+    said = member.author.write(lost, member.state)
+    assert stated(said, member.state).keys() == {A, C}
+    assert stated(member.author.write(lost, member.state), member.state) == {}, "it was said"
+    again = member.author.write(lost, member.state, afresh=True)
+    assert stated(again, member.state) == {A: (7.0, 3, 0.5), C: (3.0, 1, 0.0)}
+    assert again.affirmed == ((0, 2),)
+    member.state = applied(member.state, again)
+    assert stated(member.author.write(lost, member.state, afresh=True), member.state) == {}
+
+
+@given(st.lists(st.tuples(KNOWN, st.booleans()), max_size=6))
+def test_after_saying_it_all_again_what_is_agreed_is_the_evidence(history: list[tuple[Known, bool]]) -> None:
+    member, known = Member(), Known()
+    for news, lost in history:
+        known |= news
+        columns = member.author.write(evidence_of(known), member.state)
+        if not lost:
+            member.state = applied(member.state, columns)
+            continue
+        member.state = applied(member.state, member.author.write(evidence_of(known), member.state, afresh=True))
+        assert member.registers.keys() == known.keys()
+        for cell, (value, _) in member.registers.items():
+            assert abs(value - known[cell][0]) <= THRESHOLD
+
+
+def test_a_mask_that_no_round_took_is_stated_again() -> None:
+    author, state, nothing = Author(GENESIS, 0), State.initial(GENESIS), evidence_of({})
+    author.accuse(caught(2))
+    assert author.write(nothing, state).accused == b"\4"
+    assert author.write(nothing, state).accused is None
+    again = author.write(nothing, state, afresh=True)
+    assert again.accused == b"\4"
+    state = applied(state, again)
+    assert author.write(nothing, state, afresh=True).accused is None
+
+
 # --- masks -------------------------------------------------------------------------------------------
 
 
@@ -322,3 +377,26 @@ def test_a_mask_has_a_bit_for_every_member() -> None:
     state = applied(State.initial(genesis), columns, genesis, me=3)
     assert np.flatnonzero(state.masks[3]).tolist() == [0, 16]
     assert state.heads[3] != Head(0, 0, bytes(32))
+
+
+def test_masks_grow_with_the_federation() -> None:
+    author, nothing = Author(GENESIS, 0), evidence_of({})
+    author.accuse(caught(2))
+    state = applied(State.initial(GENESIS), author.write(nothing, State.initial(GENESIS)))
+    for number in range(5):  # nine members: more than one byte holds
+        state = state.apply([], Join(key(100 + number)))
+    assert author.write(nothing, state).accused is None
+    assert author.write(nothing, state, afresh=True).accused is None, "whatever size it knows yet"
+    author.accuse(np.arange(9) == 8)
+    columns = author.write(nothing, state)
+    assert columns.accused == b"\4\1"
+    state = applied(state, columns)
+    assert np.flatnonzero(state.masks[0]).tolist() == [2, 8]
+    assert author.accused.tolist() == state.masks[0].tolist()
+
+
+def test_a_newcomer_accuses_from_its_own_seat() -> None:
+    state = State.initial(GENESIS).apply([], Join(key(9)))
+    author = Author(GENESIS, 4)
+    author.accuse(np.array([True, False, False, False, True]))
+    assert author.write(evidence_of({}), state).accused == b"\1"

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qorum.core import wire
-from qorum.core.columns import EMPTY, MAX_RANGES, MAX_ROWS, Columns
+from qorum.core.columns import EMPTY, MASK_BYTES, MAX_RANGES, MAX_ROWS, ROW_BYTES, Columns
 from qorum.errors import ProtocolError
 from qorum.merge.fixed import ONE, VALUE_LIMIT
 from tests.core.builders import columns_of
 
-N_ACTIONS, MEMBERS = 4, 10
+N_ACTIONS = 4
 FIELDS = ("known", "states", "actions", "value", "visits", "spread")
 
 
@@ -42,23 +42,40 @@ def any_columns(draw: st.DrawFn) -> Columns:
         visits=column(0, 2**16 - 1),
         spread=column(0, 2 * VALUE_LIMIT),
         affirmed=tuple(draw(st.lists(ranges, max_size=MAX_RANGES))),
-        accused=draw(st.none() | st.binary(min_size=2, max_size=2)),
+        accused=draw(st.none() | st.binary(min_size=1, max_size=3)),
     )
 
 
 @given(any_columns())
 def test_columns_come_back(columns: Columns) -> None:
-    assert same(Columns.unpack(columns.pack(), N_ACTIONS, MEMBERS), columns)
+    assert same(Columns.unpack(columns.pack(), N_ACTIONS), columns)
 
 
 @given(any_columns())
 def test_the_same_columns_pack_to_the_same_bytes(columns: Columns) -> None:
-    assert Columns.unpack(columns.pack(), N_ACTIONS, MEMBERS).pack() == columns.pack()
+    assert Columns.unpack(columns.pack(), N_ACTIONS).pack() == columns.pack()
 
 
 def test_no_payload_is_no_rows() -> None:
-    assert Columns.unpack(b"", N_ACTIONS, MEMBERS) is EMPTY
-    assert same(Columns.unpack(EMPTY.pack(), N_ACTIONS, MEMBERS), EMPTY)
+    assert Columns.unpack(b"", N_ACTIONS) is EMPTY
+    assert same(Columns.unpack(EMPTY.pack(), N_ACTIONS), EMPTY)
+
+
+@given(any_columns())
+def test_columns_say_anything_unless_they_are_empty(columns: Columns) -> None:
+    assert columns.says_anything == (not same(columns, EMPTY))
+
+
+@given(any_columns(), st.randoms(use_true_random=False))
+def test_rows_can_be_left_out(columns: Columns, random: Any) -> None:
+    keep = np.array([random.random() < 0.5 for _ in columns.value], dtype=bool)
+    some, a = columns.take(keep), len(columns.known)
+    assert some.known.tolist() == columns.known[keep[:a]].tolist()
+    assert some.states.tolist() == columns.states[keep[a:]].tolist()
+    assert some.actions.tolist() == columns.actions[keep[a:]].tolist()
+    for name in ("value", "visits", "spread"):
+        assert getattr(some, name).tolist() == getattr(columns, name)[keep].tolist()
+    assert (some.affirmed, some.accused) == (columns.affirmed, columns.accused)
 
 
 def typical(rows: int) -> Columns:
@@ -93,7 +110,7 @@ def payload(fields: Any) -> bytes:
 
 
 def unpack(data: bytes) -> Columns:
-    return Columns.unpack(data, N_ACTIONS, MEMBERS)
+    return Columns.unpack(data, N_ACTIONS)
 
 
 def i8(*numbers: int) -> bytes:
@@ -137,9 +154,8 @@ MALFORMED = {
     "affirmed ranges too many": (AFFIRMED, [[0, 1]] * (MAX_RANGES + 1)),
     "affirmed range of three": (AFFIRMED, [[0, 1, 2]]),
     "affirmed not numbers": (AFFIRMED, [["a", "b"]]),
-    "mask too short": (ACCUSED, b"\1\0"),
-    "mask too long": (ACCUSED, b"\1\0\0\0"),
-    "mask of no member": (ACCUSED, b"\1"),
+    "mask of nothing": (ACCUSED, b"\1"),
+    "mask too long": (ACCUSED, b"\1" + bytes(MASK_BYTES + 1)),
     "a column that is no bytes": (VALUE, 7),
 }
 
@@ -149,6 +165,8 @@ def test_what_is_tampered_with_below_is_good_before() -> None:
     edge = [*raw()[:AFFIRMED], [[0, TOP]], b"\1\0\0"]
     assert unpack(payload(edge)).affirmed == ((0, TOP),)
     assert unpack(payload(edge)).accused == b"\0\0"
+    for size in (1, MASK_BYTES):  # how many members there are is for the state to know
+        assert unpack(payload([*edge[:ACCUSED], b"\1" + bytes(size)])).accused == bytes(size)
 
 
 @pytest.mark.parametrize(("field", "content"), MALFORMED.values(), ids=MALFORMED)
@@ -182,13 +200,13 @@ def test_more_rows_than_allowed_are_refused() -> None:
         return payload([wire.planes(known), b"", b"", bytes(8 * n), bytes(2 * n), bytes(8 * n), [], b""])
 
     assert len(unpack(rows(MAX_ROWS)).known) == MAX_ROWS
-    with pytest.raises(ProtocolError, match="at most 65536 rows"):
+    with pytest.raises(ProtocolError, match="at most 4096 rows"):
         unpack(rows(MAX_ROWS + 1))
 
 
 def test_a_payload_that_grows_too_large_is_refused() -> None:
     with pytest.raises(ProtocolError, match="limit"):
-        unpack(wire.pack(bytes(40 * MAX_ROWS + 1)))
+        unpack(wire.pack(bytes(ROW_BYTES * MAX_ROWS + 1)))
 
 
 def test_deep_nesting_is_refused() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from qorum.core import wire
 from qorum.core.consensus import (
@@ -16,14 +17,15 @@ from qorum.core.consensus import (
     Role,
     Step,
     Verdict,
-    contribution_bytes,
     proposal_bytes,
     signed_data,
     vote_bytes,
 )
 from qorum.core.effects import Effect, Persist, SetTimer, Sign, Timer
 from qorum.core.genesis import Genesis
-from qorum.core.messages import NIL, NO_TERM, Kind, Proposal, Votes
+from qorum.core.membership import consent_bytes, endorsement_bytes
+from qorum.core.messages import NIL, NO_TERM, Contribution, Evict, Join, Kind, Leave, Proposal, Votes
+from qorum.core.state import ORIGIN, contribution_bytes
 from qorum.core.votes import FIRST, SECOND
 from qorum.errors import StoreError
 from tests.core.harness import genesis_of, proposal_of, sha, slot_of, votes_of
@@ -34,6 +36,8 @@ LEADERS = [GENESIS.leader(1, term) for term in range(12)]
 FOLLOWER = LEADERS[3]
 """Leads no term before the fourth."""
 OTHERS = [member for member in range(4) if member != FOLLOWER]
+CONTRIBUTION = Contribution(FOLLOWER, 0, 1, ORIGIN, 0, b"")
+BODY = wire.encode(CONTRIBUTION)
 
 
 @dataclass
@@ -51,6 +55,9 @@ class Judge:
     def judge(self, value: bytes) -> Verdict:
         return self.verdicts.get(value, Verdict.VALID)
 
+    def sketch(self, value: bytes) -> bytes:
+        return b"sketch of " + value
+
     def want(self, value_hash: bytes) -> None:
         self.wanted.append(value_hash)
 
@@ -62,7 +69,7 @@ class Script:
     """One member under test. Its own votes count as soon as it asks for their signature, as if signing took no time."""
 
     def __init__(
-        self, me: int = FOLLOWER, genesis: Genesis = GENESIS, record: bytes | None = None, *, signs: bool = True
+        self, me: int | None = FOLLOWER, genesis: Genesis = GENESIS, record: bytes | None = None, *, signs: bool = True
     ) -> None:
         self.genesis, self.me, self.signs = genesis, me, signs
         self.judge = Judge()
@@ -214,6 +221,62 @@ def test_three_members_tolerate_no_liar_and_need_everybody() -> None:
 def test_a_lone_member_may_agree_with_itself() -> None:
     one = genesis_of(1, min_peers_for_consensus=1)
     assert [value for value, _ in Script(0, one).open().judge.decided] == [FRESH]
+
+
+# --- rosters and seats ---
+
+
+def test_an_observer_signs_nothing_and_enters_no_term_but_learns_what_was_decided() -> None:
+    observer = Script(None).open().proposal(V).votes(FIRST, V).reach(2).fire(Timer.PROPOSE).fire(Timer.SECOND)
+    assert (observer.said, observer.consensus.term) == ([], 0)
+    assert observer.consensus.best_term == 0, "it serves the certificate to others"
+    assert [value for value, _ in observer.votes(SECOND, V).judge.decided] == [V]
+
+
+def test_an_observer_that_was_a_member_asks_for_no_signature_after_a_restart() -> None:
+    member = Script().open().proposal(V)
+    member.consensus.contribute(0, BODY, restates=False)
+    again = Script(None, record=member.settle().record)
+    again.consensus.resume()
+    assert again.settle().said == []
+
+
+def test_a_round_is_decided_by_the_roster_it_was_entered_with() -> None:
+    grown = GENESIS.roster.after(Join(b"j" * 32), 1)  # 5 members: q = 4
+    member = Script().settle()
+    member.consensus.enter_round(2, (), grown, (FOLLOWER, 4), FOLLOWER)
+    member.settle()
+    assert [member.consensus.leader(term) for term in range(4)] == [FOLLOWER, 4, FOLLOWER, 4]
+    assert member.consensus.role is Role.CANDIDATE
+    others = [m for m in range(5) if m != FOLLOWER]
+
+    def hear(step: int, voters: list[int]) -> None:
+        member.consensus.on_votes(votes_of(GENESIS, voters, step, sha(V), round=2, roster=grown))
+        member.settle()
+
+    member.consensus.on_value(V)
+    hear(FIRST, others[:3])
+    assert member.voted == [], "three of four are a quorum no more"
+    hear(FIRST, others[3:])
+    assert member.voted == [(SECOND, 0, sha(V))]
+    (request,) = [e for e in member.log if isinstance(e, Sign)]
+    assert request.data == vote_bytes(GENESIS.federation, 1, votes_of(GENESIS, [0], SECOND, sha(V), round=2))
+    hear(SECOND, others[:3])
+    assert [value for value, _ in member.judge.decided] == [V]
+
+
+def test_a_contribution_that_restates_takes_the_place_of_all_before() -> None:
+    member = Script(signs=False)
+    bodies = [wire.encode(replace(CONTRIBUTION, seq=seq)) for seq in (1, 2, 3)]
+    member.consensus.contribute(0, bodies[0], restates=False)
+    member.consensus.contribute(0, bodies[1], restates=False)
+    assert [signed.body for signed in member.consensus.durable.own] == bodies[:2]
+    member.consensus.contribute(0, bodies[2], restates=True)
+    assert [signed.body for signed in member.consensus.durable.own] == bodies[2:]
+    again = Script(record=member.settle().record, signs=False)
+    again.consensus.resume()
+    again.settle()
+    assert [e.body for e in again.log if isinstance(e, Sign)] == bodies[2:]
 
 
 # --- terms change ---
@@ -531,7 +594,7 @@ def test_a_value_is_decided_once() -> None:
 
 def test_next_round_starts_free_of_lock_and_best() -> None:
     member = Script().open().proposal(V).votes(FIRST, V).votes(SECOND, V)
-    member.consensus.enter_round(2, ())
+    member.consensus.enter_round(2, (), GENESIS.roster, LEADERS, FOLLOWER)
     member.settle()
     durable = member.consensus.durable
     assert (durable.round, durable.term, durable.step, durable.lock, durable.best) == (2, 0, Step.PROPOSE, None, None)
@@ -591,7 +654,7 @@ def test_one_record_an_event_ahead_of_everything_it_implies() -> None:
         lambda: member.consensus.on_votes(votes_of(GENESIS, OTHERS, FIRST, sha(V))),
         lambda: member.consensus.on_votes(votes_of(GENESIS, OTHERS, SECOND)),
         lambda: member.consensus.on_timer(SetTimer(Timer.SECOND, 0, 1, 0)),
-        lambda: member.consensus.contribute(0, b"body"),
+        lambda: member.consensus.contribute(0, BODY, restates=False),
     ]
     for event in events:
         event()
@@ -616,7 +679,7 @@ def test_restart_asks_for_the_same_bytes_again() -> None:
 
 def test_restart_does_not_sign_again_what_belongs_to_an_old_round() -> None:
     member = Script().open().proposal(V).votes(FIRST, V).votes(SECOND, V)
-    member.consensus.enter_round(2, ())
+    member.consensus.enter_round(2, (), GENESIS.roster, LEADERS, FOLLOWER)
     member.settle()
     again = Consensus(GENESIS, FOLLOWER, Judge(), member.record, round=2)
     again.resume()
@@ -625,7 +688,7 @@ def test_restart_does_not_sign_again_what_belongs_to_an_old_round() -> None:
 
 def test_restart_after_the_state_was_kept_and_the_record_was_not() -> None:
     member = Script().open().proposal(V).votes(FIRST, V)
-    member.consensus.contribute(0, b"body")
+    member.consensus.contribute(0, BODY, restates=False)
     member.settle()
     again = Consensus(GENESIS, FOLLOWER, Judge(), member.record, round=2)
     assert (again.round, again.term, again.durable.lock, len(again.durable.own)) == (2, 0, None, 1)
@@ -633,7 +696,7 @@ def test_restart_after_the_state_was_kept_and_the_record_was_not() -> None:
 
 def test_a_state_older_than_the_record_is_refused() -> None:
     member = Script().open()
-    member.consensus.enter_round(5, ())
+    member.consensus.enter_round(5, (), GENESIS.roster, LEADERS, FOLLOWER)
     member.settle()
     with pytest.raises(StoreError, match="round 5"):
         Consensus(GENESIS, FOLLOWER, Judge(), member.record, round=3)
@@ -725,32 +788,53 @@ def test_no_signature_serves_two_purposes() -> None:
     vote = votes_of(GENESIS, [0], FIRST, sha(V))
     proposal = proposal_of(GENESIS, V)
     variants = [
-        vote_bytes(federation, vote),
-        vote_bytes(other, vote),
-        vote_bytes(federation, votes_of(GENESIS, [0], SECOND, sha(V))),
-        vote_bytes(federation, votes_of(GENESIS, [0], FIRST)),
-        vote_bytes(federation, votes_of(GENESIS, [0], FIRST, sha(V), term=1)),
-        vote_bytes(federation, votes_of(GENESIS, [0], FIRST, sha(V), round=2)),
-        vote_bytes(federation, votes_of(GENESIS, [0], SECOND, NIL, term=5)),
-        vote_bytes(federation, votes_of(GENESIS, [0], SECOND, NIL, term=5, cited=3)),
-        proposal_bytes(federation, proposal),
-        proposal_bytes(other, proposal),
-        proposal_bytes(federation, proposal_of(GENESIS, V, term=2)),
-        proposal_bytes(federation, proposal_of(GENESIS, V, term=2, cited=certificate(V, 1))),
-        contribution_bytes(federation, 1, V),
-        contribution_bytes(federation, 2, V),
+        vote_bytes(federation, 0, vote),
+        vote_bytes(other, 0, vote),
+        vote_bytes(federation, 1, vote),
+        vote_bytes(federation, 0, votes_of(GENESIS, [0], SECOND, sha(V))),
+        vote_bytes(federation, 0, votes_of(GENESIS, [0], FIRST)),
+        vote_bytes(federation, 0, votes_of(GENESIS, [0], FIRST, sha(V), term=1)),
+        vote_bytes(federation, 0, votes_of(GENESIS, [0], FIRST, sha(V), round=2)),
+        vote_bytes(federation, 0, votes_of(GENESIS, [0], SECOND, NIL, term=5)),
+        vote_bytes(federation, 0, votes_of(GENESIS, [0], SECOND, NIL, term=5, cited=3)),
+        proposal_bytes(federation, 0, proposal),
+        proposal_bytes(other, 0, proposal),
+        proposal_bytes(federation, 1, proposal),
+        proposal_bytes(federation, 0, proposal_of(GENESIS, V, term=2)),
+        proposal_bytes(federation, 0, proposal_of(GENESIS, V, term=2, cited=certificate(V, 1))),
+        contribution_bytes(federation, CONTRIBUTION, sha(V)),
+        contribution_bytes(other, CONTRIBUTION, sha(V)),
+        contribution_bytes(federation, replace(CONTRIBUTION, seq=2), sha(V)),
+        contribution_bytes(federation, replace(CONTRIBUTION, incarnation=1), sha(V)),
+        consent_bytes(federation, Leave(0, 0)),
+        endorsement_bytes(federation, Leave(0, 0)),
+        endorsement_bytes(federation, Evict(0, 0)),
+        endorsement_bytes(federation, Evict(0, 1)),
     ]
     assert len(set(variants)) == len(variants)
 
 
+def test_the_sketch_of_a_proposal_is_no_part_of_what_its_leader_signs() -> None:
+    plain, sketched = proposal_of(GENESIS, V), proposal_of(GENESIS, V, sketch=b"anything")
+    assert proposal_bytes(GENESIS.federation, 0, sketched) == proposal_bytes(GENESIS.federation, 0, plain)
+
+
+def test_a_proposal_carries_the_sketch_of_its_value() -> None:
+    leader = Script(LEADERS[0]).open()
+    (request,) = [e for e in leader.log if isinstance(e, Sign) and e.kind is Kind.PROPOSAL]
+    proposal = wire.decode(request.body)
+    assert isinstance(proposal, Proposal)
+    assert proposal.sketch == leader.judge.sketch(FRESH)
+
+
 def test_what_is_asked_to_be_signed_is_what_others_check() -> None:
     leader = Script(LEADERS[0]).open()
-    leader.consensus.contribute(0, b"body")
+    leader.consensus.contribute(0, BODY, restates=False)
     leader.consensus.take_effects()
     for effect in leader.log:
         if isinstance(effect, Sign):
             message = wire.decode(effect.body)
             check = vote_bytes if isinstance(message, Votes) else proposal_bytes
-            assert effect.data == check(GENESIS.federation, message)  # type: ignore[arg-type]
+            assert effect.data == check(GENESIS.federation, 0, message)  # type: ignore[arg-type]
     own = leader.consensus.durable.own[0]
-    assert signed_data(GENESIS.federation, own) == contribution_bytes(GENESIS.federation, 0, b"body")
+    assert signed_data(GENESIS.federation, 0, own) == contribution_bytes(GENESIS.federation, CONTRIBUTION, sha(BODY))

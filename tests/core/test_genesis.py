@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from qorum.config import RANGES, FederationConfig
-from qorum.core.genesis import MAX_MEMBERS, Genesis
+from qorum.core.genesis import Genesis
+from qorum.core.roster import MAX_SEATS, Seat
 from qorum.errors import ConfigError
 from tests.core.builders import genesis_of
 
@@ -95,6 +96,15 @@ def test_sizes_and_rules_follow_from_it() -> None:
     assert (genesis.rules.n_members, genesis.rules.tolerated, genesis.rules.gamma) == (7, 2, 1 << 19)
 
 
+def test_its_roster_is_that_of_epoch_0() -> None:
+    genesis = genesis_of(7, gamma=0.5)
+    roster = genesis.roster
+    assert (roster.federation, roster.config) == (genesis.federation, genesis.config)
+    assert (roster.epoch, roster.changes) == (0, ())
+    assert roster.seats == tuple(Seat((key,), 0, True) for key in genesis.public_keys)
+    assert (genesis.quorum, genesis.rules, genesis.agrees) == (roster.quorum, roster.rules, roster.agrees)
+
+
 @pytest.mark.parametrize(("members", "agrees"), [(1, False), (4, False), (5, True), (6, True)])
 def test_too_small_a_federation_agrees_on_nothing(members: int, agrees: bool) -> None:
     assert genesis_of(members, min_peers_for_consensus=5).agrees == agrees
@@ -107,7 +117,7 @@ def test_impossible_members_are_refused(keys: tuple[bytes, ...]) -> None:
 
 
 def test_more_members_than_a_merge_can_weigh_are_refused() -> None:
-    keys = tuple(hashlib.sha256(i.to_bytes(2, "big")).digest() for i in range(MAX_MEMBERS + 1))
+    keys = tuple(hashlib.sha256(i.to_bytes(2, "big")).digest() for i in range(MAX_SEATS + 1))
     with pytest.raises(ConfigError, match="4097 members"):
         Genesis(keys, FederationConfig())
-    assert Genesis(keys[1:], FederationConfig()).rules.visit_cap * MAX_MEMBERS < 1 << 23
+    assert Genesis(keys[1:], FederationConfig()).rules.visit_cap * MAX_SEATS < 1 << 23

@@ -11,6 +11,7 @@ from qorum.core.quorum import Quorum
 from qorum.core.votes import FIRST, SECOND, TERMS_AHEAD, TERMS_KEPT, Tally, well_formed
 
 N = 7
+ALL = (1 << N) - 1
 QUORUM = Quorum.of(N, 0.33)
 A, B, C = (bytes([letter]) * 32 for letter in b"ABC")
 Body = tuple[bytes, int]
@@ -70,12 +71,17 @@ BAD = {
 
 @pytest.mark.parametrize("votes", GOOD)
 def test_honest_votes_are_well_formed(votes: Votes) -> None:
-    assert well_formed(votes, N)
+    assert well_formed(votes, ALL)
 
 
 @pytest.mark.parametrize("votes", BAD.values(), ids=BAD)
 def test_malformed_votes_are_told(votes: Votes) -> None:
-    assert not well_formed(votes, N)
+    assert not well_formed(votes, ALL)
+
+
+def test_votes_of_a_seat_that_was_given_up_are_malformed() -> None:
+    assert well_formed(vote(0, 3), ALL)
+    assert not well_formed(vote(0, 3), ALL & ~(1 << 3))
 
 
 # --- counting ----------------------------------------------------------------------------------------
@@ -171,6 +177,16 @@ def test_an_equivocator_counts_in_each_body_and_is_reported() -> None:
     assert t.slot(0, FIRST).seen == 0b111, "one voter, for the quorum of any"
     assert t.add(vote(2, 3, 4, 5), 0).twice == [2]
     assert t.certificate(0, FIRST) == vote(0, 1, 2, 3, 4, 5)
+
+
+def test_second_bodies_are_handed_out_once_with_their_voters_also_those_in_certificates() -> None:
+    t = tally()
+    t.add(vote(0, 1), 0)
+    t.add(vote(1, value=B), 0)
+    certificate = vote(0, 2, 3, 4, 5, value=C)
+    t.add(certificate, 0)
+    assert t.take_twice() == [(vote(1, value=B), 1), (certificate, 0)]
+    assert t.take_twice() == []
 
 
 def test_only_two_bodies_of_a_voter_are_kept() -> None:
@@ -281,7 +297,7 @@ def test_whenever_a_rule_could_newly_fire_the_votes_are_turning(heard: list[Vote
     t = tally()
     before = facts(t, current, QUORUM.tolerated)
     for votes in heard:
-        assert well_formed(votes, N)
+        assert well_formed(votes, ALL)
         counted = t.add(votes, current)
         after = facts(t, current, QUORUM.tolerated)
         assert counted.turning or after == before

@@ -16,19 +16,33 @@ from qorum.core.messages import (
     NO_TERM,
     Advance,
     Announce,
+    Behind,
     Bundle,
+    Change,
+    Chunk,
     Commit,
     Contribution,
+    Cut,
+    CutBody,
     Digest,
+    Epochs,
+    Evict,
+    Evidence,
+    Fetch,
     Head,
     Item,
     Items,
+    Join,
     Kind,
+    Leave,
+    Manifest,
     Message,
+    Origin,
+    Petition,
     Proposal,
     Pull,
+    Rekey,
     Root,
-    Snapshot,
     Value,
     ValueBody,
     Votes,
@@ -41,31 +55,54 @@ SIGNATURES = st.binary(min_size=64, max_size=64)
 BYTES = st.binary(max_size=40)
 MASKS = st.binary(max_size=512)
 
+MEMBERS = st.integers(0, 2**12 - 1)
+TERMS = st.integers(-1, 2**31 - 1)
+
 HEADS = st.builds(Head, COUNTS, COUNTS, HASHES, COUNTS)
-CUTS = st.lists(st.builds(Advance, st.integers(0, 2**16 - 1), HEADS), max_size=4).map(tuple)
-VALUES = st.builds(Value, COUNTS, HASHES, COUNTS, CUTS, HASHES)
-CONTRIBUTIONS = st.builds(Contribution, st.integers(0, 2**16 - 1), COUNTS, COUNTS, HASHES, COUNTS, BYTES)
-ITEMS = st.builds(Item, BYTES, SIGNATURES)
-VOTES = st.builds(
-    Votes, st.integers(1, 2), COUNTS, COUNTS, BYTES.map(lambda b: b[:32]), st.integers(-1, 2**31 - 1), MASKS, BYTES
+CUTS = st.builds(Cut, st.lists(st.builds(Advance, MEMBERS, HEADS), max_size=4).map(tuple))
+CHANGES: st.SearchStrategy[Change] = st.one_of(
+    st.builds(Join, HASHES),
+    st.builds(Leave, MEMBERS, COUNTS),
+    st.builds(Rekey, MEMBERS, COUNTS, HASHES),
+    st.builds(Evict, MEMBERS, COUNTS),
 )
+EVIDENCE = st.builds(
+    Evidence, MEMBERS, st.sampled_from(Kind), COUNTS, COUNTS, COUNTS,
+    st.tuples(HASHES, HASHES), st.tuples(SIGNATURES, SIGNATURES),
+)  # fmt: skip
+PETITIONS = st.builds(Petition, CHANGES, st.just(b"") | SIGNATURES, MASKS, BYTES, st.none() | EVIDENCE)
+VALUES = st.builds(Value, COUNTS, HASHES, COUNTS, HASHES, HASHES, HASHES, st.none() | PETITIONS)
+CONTRIBUTIONS = st.builds(Contribution, MEMBERS, COUNTS, COUNTS, HASHES, COUNTS, BYTES)
+ITEMS = st.builds(Item, BYTES, SIGNATURES)
+VOTES = st.builds(Votes, st.integers(1, 2), COUNTS, COUNTS, BYTES.map(lambda b: b[:32]), TERMS, MASKS, BYTES)
+COMMITS = st.builds(Commit, BYTES, VOTES, BYTES)
 HASH_TUPLES = st.lists(HASHES, max_size=4).map(tuple)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ITEMS,
     VOTES,
-    st.builds(Proposal, COUNTS, COUNTS, BYTES, st.none() | VOTES, SIGNATURES),
-    st.builds(Commit, BYTES, VOTES),
-    st.builds(Announce, HASH_TUPLES),
-    st.builds(Pull, HASH_TUPLES),
+    st.builds(Proposal, COUNTS, COUNTS, BYTES, BYTES, st.none() | VOTES, SIGNATURES),
+    COMMITS,
+    st.builds(Announce, BYTES),
+    st.builds(Pull, BYTES, HASH_TUPLES),
     st.builds(Items, st.lists(ITEMS, max_size=3).map(tuple)),
     st.builds(ValueBody, BYTES),
-    st.builds(Root, COUNTS, COUNTS, HASHES),
-    st.builds(Digest, COUNTS, COUNTS, BYTES, MASKS, MASKS, st.booleans(), st.booleans(), st.integers(-1, 2**31 - 1)),
-    st.builds(Snapshot, BYTES, VOTES, BYTES),
+    st.builds(CutBody, BYTES),
+    st.builds(Root, COUNTS, COUNTS, st.binary(min_size=8, max_size=8)),
+    st.builds(Digest, COUNTS, COUNTS, BYTES, MASKS, MASKS, st.booleans(), st.booleans(), TERMS),
     st.builds(Bundle, st.lists(BYTES, max_size=3).map(tuple)),
+    EVIDENCE,
+    PETITIONS,
+    st.builds(Behind, COUNTS, TERMS, st.just(b"") | HASHES),
+    st.builds(Origin, BYTES, BYTES),
+    st.builds(Epochs, st.lists(COMMITS, max_size=3).map(tuple)),
+    st.builds(Manifest, COMMITS, BYTES),
+    st.builds(Fetch, HASHES, st.lists(COUNTS, max_size=4).map(tuple)),
+    st.builds(Chunk, HASHES, COUNTS, BYTES),
 )
 CONTRIBUTION = Contribution(3, 0, 1, bytes(32), 0, b"payload")
-VALUE = Value(1, bytes(32), 0, (Advance(0, Head(0, 1, bytes(32), 0)),), bytes(32))
+VALUE = Value(1, bytes(32), 0, bytes(32), bytes(32), bytes(32))
+BODIES = (Contribution, Value, Cut)
+CUT = Cut((Advance(0, Head(0, 1, bytes(32), 0)),))
 
 
 # --- messages -----------------------------------------------------------------------------------------
@@ -80,9 +117,11 @@ def test_messages_come_back_equal(message: Message) -> None:
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused_cleanly(frame: bytes) -> None:
-    for read in (wire.decode, lambda b: wire.decode_body(Contribution, b), lambda b: wire.decode_body(Value, b)):
+    with contextlib.suppress(ProtocolError):
+        wire.decode(frame)
+    for kind in BODIES:
         with contextlib.suppress(ProtocolError):
-            read(frame)
+            wire.decode_body(kind, frame)
 
 
 @st.composite
@@ -105,9 +144,9 @@ def test_damaged_messages_are_refused_cleanly_or_mean_something(frame: bytes) ->
     assert wire.decode(wire.encode(message)) == message
 
 
-@given(damaged(st.one_of(VALUES, CONTRIBUTIONS).map(wire.encode)))
+@given(damaged(st.one_of(VALUES, CONTRIBUTIONS, CUTS).map(wire.encode)))
 def test_damaged_bodies_are_refused_or_are_the_only_form_of_their_meaning(body: bytes) -> None:
-    for kind in (Value, Contribution):
+    for kind in BODIES:
         try:
             record: msgspec.Struct = wire.decode_body(kind, body)
         except ProtocolError:
@@ -123,6 +162,30 @@ def test_a_frame_beyond_the_limit_is_refused_unread() -> None:
         wire.decode(frame + b"\0")
 
 
+@pytest.mark.parametrize("members", [1, 16, 593, 735, 736, 781, 4096])
+def test_the_largest_frame_has_room_for_the_largest_message(members: int) -> None:
+    limit, top = wire.frame_limit(members), 2**31 - 1
+    mask, signatures = b"\xff" * -(-members // 8), bytes(64 * members)
+    certificate, sketch = Votes(2, top, top, bytes(32), NO_TERM, mask, signatures), bytes(4 * members)
+    petition = Petition(Rekey(min(members, 4095), top, bytes(32)), bytes(64), mask, signatures)
+    value = wire.encode(Value(top, bytes(32), top, bytes(32), bytes(32), bytes(32), petition))
+    cut = Cut(tuple(Advance(m, Head(top, top, bytes(32), top)) for m in range(members)))
+    for message in (
+        Commit(value, certificate, sketch),
+        Proposal(top, top, value, sketch, certificate, bytes(64)),
+        CutBody(wire.encode(cut)),
+        Chunk(bytes(32), top, wire.pack(np.random.default_rng(1).bytes(wire.CHUNK))),
+    ):
+        frame = wire.encode(message)
+        assert len(frame) <= limit
+        assert wire.decode(frame) == message
+
+
+def test_a_sync_of_the_founding_federation_takes_less_than_100_kb_a_frame() -> None:
+    assert wire.frame_limit(593) == 100_000
+    assert wire.frame_limit(4096) == wire.MAX_FRAME
+
+
 @pytest.mark.parametrize("opening", [b"\x91", b"\x81\xa1a", b"\x92\x0e\x91", b"\x92\x07\x91", b"\xdc\x00\x01"])
 def test_deep_nesting_is_refused(opening: bytes) -> None:
     with pytest.raises(ProtocolError):
@@ -133,7 +196,7 @@ def test_deep_nesting_is_refused(opening: bytes) -> None:
 def test_a_claimed_length_reserves_no_memory(claimed: int) -> None:
     tracemalloc.start()
     try:
-        for tag in (7, 8, 9, 14):
+        for tag in (9, 14, 20, 22):
             with pytest.raises(ProtocolError):
                 wire.decode(bytes([0x92, tag, 0xDD]) + claimed.to_bytes(4, "big") + b"\xc4\x20" + bytes(32))
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
@@ -141,7 +204,7 @@ def test_a_claimed_length_reserves_no_memory(claimed: int) -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("frame", [b"", b"\xc0", b"\x90", b"\x91\x63", wire.encode(VALUE), wire.encode(CONTRIBUTION)])
+@pytest.mark.parametrize("frame", [b"", b"\xc0", b"\x90", b"\x91\x63", *map(wire.encode, (VALUE, CONTRIBUTION, CUT))])
 def test_what_is_not_a_message_is_refused(frame: bytes) -> None:
     with pytest.raises(ProtocolError, match="not a message"):
         wire.decode(frame)
@@ -161,14 +224,32 @@ def test_values_come_back_equal(value: Value) -> None:
     assert wire.decode_body(Value, wire.encode(value)) == value
 
 
+@given(CUTS)
+def test_cuts_come_back_equal(cut: Cut) -> None:
+    assert wire.decode_body(Cut, wire.encode(cut)) == cut
+
+
 @given(CONTRIBUTIONS)
 def test_contributions_come_back_equal(contribution: Contribution) -> None:
     assert wire.decode_body(Contribution, wire.encode(contribution)) == contribution
 
 
+def test_the_body_of_an_item_is_decoded_once() -> None:
+    item = Item(wire.encode(CONTRIBUTION), bytes(64))
+    assert wire.contribution(item) == CONTRIBUTION
+    assert wire.contribution(item) is wire.contribution(item)
+    assert item == Item(wire.encode(CONTRIBUTION), bytes(64))
+    broken = Item(wire.encode(CONTRIBUTION) + b"\0", bytes(64))
+    for _ in range(2):
+        with pytest.raises(ProtocolError, match="not a Contribution"):
+            wire.contribution(broken)
+
+
 def test_a_body_of_another_kind_is_refused() -> None:
     with pytest.raises(ProtocolError, match="not a Value"):
         wire.decode_body(Value, wire.encode(CONTRIBUTION))
+    with pytest.raises(ProtocolError, match="not a Cut"):
+        wire.decode_body(Cut, wire.encode(VALUE))
 
 
 def longer_array(body: bytes) -> bytes:
@@ -204,10 +285,16 @@ def test_another_spelling_of_the_same_contribution_is_refused(spell: Any) -> Non
 
 def test_leaving_a_default_out_is_another_spelling() -> None:
     body = wire.encode(VALUE)
-    short = body.replace(b"\x94\x00\x01\xc4\x20" + bytes(32) + b"\x00", b"\x93\x00\x01\xc4\x20" + bytes(32))
+    short = bytes([body[0] - 1]) + body[1:-1]
+    assert body[-1:] == b"\xc0", "no change of membership"
     assert msgspec.msgpack.decode(short, type=Value) == VALUE
     with pytest.raises(ProtocolError, match="canonical"):
         wire.decode_body(Value, short)
+    body = wire.encode(CUT)
+    short = body.replace(b"\x94\x00\x01\xc4\x20" + bytes(32) + b"\x00", b"\x93\x00\x01\xc4\x20" + bytes(32))
+    assert msgspec.msgpack.decode(short, type=Cut) == CUT
+    with pytest.raises(ProtocolError, match="canonical"):
+        wire.decode_body(Cut, short)
 
 
 # --- what is signed ----------------------------------------------------------------------------------
@@ -226,6 +313,14 @@ def test_signed_bytes_tell_every_field_apart() -> None:
     signed = [wire.signed_bytes(*fields) for fields in [base, *others]]
     assert len(set(signed)) == 7
     assert {len(data) for data in signed} == {85}
+
+
+@given(st.sampled_from(Kind), HASHES, COUNTS, COUNTS, COUNTS, HASHES)
+def test_signed_bytes_come_apart_again(
+    kind: Kind, federation: bytes, epoch: int, round: int, term: int, body: bytes
+) -> None:
+    data = wire.signed_bytes(kind, federation, epoch, round, term, body)
+    assert wire.signed_parts(data) == (kind, epoch, round, term, body)
 
 
 def test_a_vote_is_told_apart_by_value_and_citation() -> None:
@@ -252,6 +347,11 @@ def test_more_than_the_limit_is_refused(data: bytes, excess: int) -> None:
 def test_no_limit_goes_beyond_that_of_all_payloads() -> None:
     with pytest.raises(ProtocolError, match="limit"):
         wire.unpack(wire.pack(bytes(wire.MAX_UNPACKED + 1)), 1 << 40)
+
+
+@pytest.mark.parametrize("size", [wire.MAX_UNPACKED, wire.CHUNK])
+def test_the_largest_payload_unpacks(size: int) -> None:
+    assert wire.unpack(wire.pack(bytes(size)), size) == bytes(size)
 
 
 def traced_peak(data: bytes) -> int:

@@ -56,7 +56,8 @@ def slow_eligible(rows: list[Row], ground: Ground, rules: Rules) -> list[Row]:
     for row in sorted(capped, key=lambda row: (row.version, row.cell)):
         spent[row.member] += row.visits
         recent = max(ground.round - 1 - window, ground.since) <= row.base <= ground.round - 1
-        paid = spent[row.member] <= rules.visit_budget(ground.round)
+        joined = np.broadcast_to(ground.joined, rules.n_members)[row.member]
+        paid = spent[row.member] <= rules.visit_budget(ground.round - int(joined))
         if row.visits > 0 and recent and paid and not ground.excluded[row.member]:
             clamped = min(max(row.value, low), high) if rules.evidence == "replay" else row.value
             result.append(row._replace(value=clamped))
@@ -146,7 +147,9 @@ def situations(draw: st.DrawFn) -> tuple[list[Row], Ground, Rules]:
     ground = ground_of(previous, n, moves=draw(st.integers(0, ONE)))
     excluded = draw(st.sets(st.integers(0, n - 1), max_size=3))
     since = draw(st.sampled_from([0, 0, 8, 9]))
-    return rows, replace(ground, excluded=np.isin(np.arange(n), list(excluded)), since=since), rules
+    joined = draw(st.just(0) | st.lists(st.integers(0, 9), min_size=n, max_size=n).map(np.array))
+    out = np.isin(np.arange(n), list(excluded))
+    return rows, replace(ground, excluded=out, since=since, joined=joined), rules
 
 
 def random_rows(n: int, n_cells: int, share: float, seed: int) -> list[Row]:
@@ -221,7 +224,9 @@ def test_who_is_who_does_not_matter(situation: tuple[list[Row], Ground, Rules], 
     renamed = [row._replace(member=order[row.member]) for row in rows]
     excluded = np.zeros_like(ground.excluded)
     excluded[order] = ground.excluded
-    again = merge(registers_of(renamed), replace(ground, excluded=excluded), rules)
+    joined = np.zeros(rules.n_members, dtype=np.int64)
+    joined[order] = ground.joined
+    again = merge(registers_of(renamed), replace(ground, excluded=excluded, joined=joined), rules)
     assert outcome(again) == outcome(merge(registers_of(rows), ground, rules))
 
 
@@ -339,6 +344,15 @@ def test_a_budget_is_spent_to_the_last_visit_on_the_oldest_writes() -> None:
     rows = [Row(0, 1, 7, 1, 0, 9, 3), Row(1, 1, 7, 6, 0, 9, 1), Row(2, 1, 7, 4, 0, 9, 2), Row(2, 2, 7, 10, 0, 9, 9)]
     counting = eligible(registers_of(rows), ground_of([0, 0, 0], 4), rules)
     assert list(zip(counting.cell.tolist(), counting.member.tolist(), strict=True)) == [(1, 1), (2, 1), (2, 2)]
+
+
+def test_the_budget_of_each_member_counts_from_its_own_first_round() -> None:
+    rules = Rules.of(FederationConfig(visit_budget_initial=10, visit_budget_per_round=2), 4, 1)
+    rows = [Row(cell, member, 7, 10, 0, 9, 1 + cell) for cell in (0, 1, 2) for member in (0, 1, 2)]
+    ground = replace(ground_of([0, 0, 0], 4), joined=np.array([0, 5, 9, 0]))  # budgets 30, 20, 12
+    counting = eligible(registers_of(rows), ground, rules)
+    assert np.bincount(counting.member).tolist() == [3, 2, 1]
+    assert merge(registers_of(rows), ground, rules).reporters.tolist() == [3, 2, 1]
 
 
 def test_an_interval_that_just_touches_the_highest_lower_bound_belongs_to_the_group() -> None:

@@ -1,7 +1,8 @@
 """Anti-entropy: what two members of the same round tell each other until both know the same.
 
-First a root hash, then a digest of versions and vote masks, then what the other lacks. A digest is a hint: a version
-moves only with a verified signed item, a vote only with its signature.
+First a root hash, then a digest of versions and vote masks, then what the other lacks: control messages at once, items
+by place, to be pulled. A digest is a hint: a version moves only with a verified signed item, a vote only with its
+signature.
 """
 
 from __future__ import annotations
@@ -9,36 +10,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-import numpy as np
-
 from qorum.core.consensus import Consensus
-from qorum.core.genesis import Genesis
-from qorum.core.messages import Digest, Item, Items, Record, Root
+from qorum.core.gossip import announcements
+from qorum.core.messages import Digest, Record, Root, place
 from qorum.core.streams import Streams
 from qorum.core.votes import FIRST, SECOND
 
 MASK_BYTES = 512
+ROOT_BYTES = 8
 
 
 def root_of(streams: Streams, consensus: Consensus) -> Root:
     """A hash over all that a member could tell a peer in the same round."""
     term = consensus.term
-    parts = [tip.hash for tip in streams.tips]
+    parts = [streams.tips[member].hash for member in sorted(streams.ahead)]
     parts += [consensus.tally.slot(term, step).seen.to_bytes(MASK_BYTES, "little") for step in (FIRST, SECOND)]
     parts.append(bytes([term in consensus.proposals]))
     parts.append(consensus.best_term.to_bytes(8, "big", signed=True))
-    return Root(consensus.round, term, hashlib.sha256(b"".join(parts)).digest())
+    return Root(consensus.round, term, hashlib.sha256(b"".join(parts)).digest()[:ROOT_BYTES])
 
 
 def digest_of(streams: Streams, consensus: Consensus, *, answer: bool) -> Digest:
     """Versions, vote masks and the best certificate's term; `answer` asks for the peer's digest in return."""
-    size = -(-len(streams.tips) // 8)
-    slots = (consensus.tally.slot(consensus.term, step) for step in (FIRST, SECOND))
-    first, second = (slot.seen.to_bytes(size, "little") for slot in slots)
+    masks = (consensus.tally.known(consensus.term, step) for step in (FIRST, SECOND))
+    first, second = (mask.to_bytes(-(-mask.bit_length() // 8), "little") for mask in masks)
     return Digest(
         round=consensus.round,
         term=consensus.term,
-        seqs=np.array([tip.seq for tip in streams.tips], dtype="<u4").tobytes(),
+        seqs=streams.versions(),
         first=first,
         second=second,
         holds_proposal=consensus.term in consensus.proposals,
@@ -47,9 +46,13 @@ def digest_of(streams: Streams, consensus: Consensus, *, answer: bool) -> Digest
     )
 
 
-def delta_for(peer: int, digest: Digest, streams: Streams, consensus: Consensus, genesis: Genesis) -> Iterator[Record]:
-    """What a peer in the same round lacks: items within the byte budget, the best certificate, proposal and votes."""
-    yield from _items(digest, streams, genesis.config.max_bytes_per_round)
+def delta_for(peer: int, digest: Digest, streams: Streams, consensus: Consensus) -> Iterator[Record]:
+    """What a peer in the same round lacks: places of items, the best certificate, the proposal and votes.
+
+    Raises `ProtocolError` for a digest of other members.
+    """
+    newer = streams.newer(digest.round, beyond=streams.read_sketch(digest.seqs))
+    yield from announcements([place(entry.body.member, entry.body.seq) for entry in newer])
     best, term = consensus.durable.best, consensus.term
     if best is not None and best.term > digest.best:
         yield best
@@ -62,19 +65,9 @@ def delta_for(peer: int, digest: Digest, streams: Streams, consensus: Consensus,
         yield from consensus.tally.votes_beyond(term, step, _known(mask) if digest.term == term else 0)
     if digest.term < term:
         yield from consensus.tally.votes_beyond(term - 1, FIRST, 0)
-    elected = genesis.leader(consensus.round, term) == peer and not holds_proposal
+    elected = consensus.leader(term) == peer and not holds_proposal
     if digest.term < term or elected:  # the second votes of the term before are what elects a leader
         yield from consensus.tally.votes_beyond(term - 1, SECOND, 0)
-
-
-def _items(digest: Digest, streams: Streams, budget: int) -> Iterator[Items]:
-    items: list[Item] = []
-    for entry in streams.newer(digest.round, beyond=np.frombuffer(digest.seqs, dtype="<u4").tolist()):
-        if budget >= len(entry.item.body):
-            budget -= len(entry.item.body)
-            items.append(entry.item)
-    if items:
-        yield Items(tuple(items))
 
 
 def _known(mask: bytes) -> int:

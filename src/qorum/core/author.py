@@ -19,8 +19,9 @@ class Author:
     """Remembers what one member has written, and writes a cell again only when that changes something."""
 
     def __init__(self, genesis: Genesis, me: int) -> None:
-        self._rules = genesis.rules
         self._me = me
+        self._rules = genesis.rules
+        self._joined = 0
         self._row_limit = min(MAX_ROWS, genesis.config.max_bytes_per_round // PACKED_ROW_BYTES)
         self._cells = Cells.empty(genesis.config.n_actions)
         self._value = np.zeros(0, dtype=np.int64)
@@ -29,12 +30,18 @@ class Author:
         self.accused = np.zeros(genesis.members, dtype=bool)
         """Members this one has caught so far."""
 
-    def write(self, evidence: Evidence, state: State) -> Columns:
+    def write(self, evidence: Evidence, state: State, *, afresh: bool = False) -> Columns:
         """The columns of the next contribution, which the caller signs: what is written counts as said.
 
+        afresh: say again all that differs from what is agreed on, because what was said since may never be.
         `evidence` was computed on the table of `state`. Where not everything fits, the cells that moved most go
         first and the rest is not affirmed. Raises `TableError` if a value is beyond the fixed point.
         """
+        self._rules = state.rules
+        self._joined = state.roster.seats[self._me].joined
+        self.accused = _grown(self.accused, state.roster.members)
+        if afresh:
+            self._recall(state)
         value = to_fixed(evidence.value)
         spread = to_fixed(np.minimum(evidence.spread, VALUE_LIMIT / ONE))
         visits = self._within_budget(evidence, state.round + 1)
@@ -54,6 +61,17 @@ class Author:
             affirmed=((0, len(state.cells)),) if stands else (),
             accused=self._mask(),
         )
+
+    def _recall(self, state: State) -> None:
+        """Remember as written what the agreed state holds of this member, and nothing else."""
+        own = state.registers.take(state.registers.member == self._me)
+        self._cells = Cells.empty(state.cells.n_actions).extend(
+            state.cells.state_hash[own.cell], state.cells.action[own.cell]
+        )
+        at = self._cells.find(state.cells.state_hash[own.cell], state.cells.action[own.cell])
+        self._value, self._visits = np.zeros(len(at), dtype=np.int64), np.zeros(len(at), dtype=np.int64)
+        self._value[at], self._visits[at] = own.value, own.visits
+        self._stated = state.masks[self._me]
 
     def changed(self, evidence: Evidence, state: State) -> Ints:
         """Rows of `evidence`, ascending, that the next contribution would write."""
@@ -94,7 +112,7 @@ class Author:
         budget gives some cells one visit more, those first that have said so before, so that few are written again.
         """
         capped = np.minimum(evidence.visits, self._rules.visit_cap)
-        budget = self._rules.visit_budget(rounds)
+        budget = self._rules.visit_budget(rounds - self._joined)
         if int(capped.sum()) <= budget:
             return capped
         level, high = 0, self._rules.visit_cap
@@ -110,12 +128,16 @@ class Author:
         return lowered
 
     def accuse(self, members: NDArray[np.bool_]) -> None:
-        """Add to those caught. members: bool[n]."""
-        self.accused = self.accused | members
+        """Add to those caught. members: bool[n], of a federation that may have grown."""
+        self.accused = _grown(self.accused, len(members)) | members
         self.accused[self._me] = False
 
     def _mask(self) -> bytes | None:
-        if (self.accused == self._stated).all():
+        if (self.accused == _grown(self._stated, len(self.accused))).all():
             return None
         self._stated = self.accused
         return np.packbits(self.accused, bitorder="little").tobytes()
+
+
+def _grown(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    return np.pad(mask, (0, max(0, size - len(mask))))

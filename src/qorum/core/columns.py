@@ -17,9 +17,10 @@ from qorum.core.messages import Record
 from qorum.errors import ProtocolError
 from qorum.merge.fixed import VALUE_LIMIT, Ints
 
+MASK_BYTES = 512
 MAX_RANGES = 8
 ROW_BYTES = 40  # generous bound of one unpacked row
-MAX_ROWS = 1 << 16
+MAX_ROWS = 1 << 12
 
 
 class _Packed(Record, frozen=True):
@@ -54,6 +55,11 @@ class Columns:
     accused: bytes | None = None
     """Bit mask of the members the author has caught, little endian; None where it has not changed."""
 
+    @property
+    def says_anything(self) -> bool:
+        """Whether it writes, affirms or accuses."""
+        return bool(len(self.value) or self.affirmed or self.accused is not None)
+
     def take(self, rows: NDArray[np.bool_]) -> Columns:
         """Some of the rows, everything else unchanged."""
         known, new = rows[: len(self.known)], rows[len(self.known) :]
@@ -77,7 +83,7 @@ class Columns:
         return wire.pack(wire.encode(packed))
 
     @classmethod
-    def unpack(cls, payload: bytes, n_actions: int, n_members: int) -> Columns:
+    def unpack(cls, payload: bytes, n_actions: int) -> Columns:
         """Columns from the network, every bound checked. Raises `ProtocolError`."""
         if not payload:
             return EMPTY
@@ -95,10 +101,10 @@ class Columns:
             affirmed=packed.affirmed,
             accused=packed.accused[1:] if packed.accused else None,
         )
-        columns._check(n_actions, n_members)
+        columns._check(n_actions)
         return columns
 
-    def _check(self, n_actions: int, n_members: int) -> None:
+    def _check(self, n_actions: int) -> None:
         rows = len(self.known) + len(self.states)
         _demand(len(self.actions) == len(self.states), "new cells with as many actions as states")
         _demand(all(len(c) == rows for c in (self.value, self.visits, self.spread)), "columns of one length")
@@ -115,7 +121,7 @@ class Columns:
         )
         in_order = all(0 <= low < high < 2**31 for low, high in self.affirmed)
         _demand(len(self.affirmed) <= MAX_RANGES and in_order, f"at most {MAX_RANGES} rising affirmed ranges")
-        _demand(self.accused is None or len(self.accused) == -(-n_members // 8), "a mask of one bit a member")
+        _demand(self.accused is None or 0 < len(self.accused) <= MASK_BYTES, "a mask of one bit a member")
 
 
 def _ascending(states: NDArray[np.uint64], actions: NDArray[np.uint8]) -> bool:

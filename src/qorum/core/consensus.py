@@ -8,6 +8,7 @@ whether a value is valid, and what a fresh one is, it asks its `Judge`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Container, Sequence
 from enum import Enum, IntEnum
 from typing import Protocol
 
@@ -16,11 +17,12 @@ import msgspec
 from qorum.core import wire
 from qorum.core.effects import Effect, Persist, SetTimer, Sign, Timer
 from qorum.core.genesis import Genesis
-from qorum.core.messages import NIL, NO_TERM, Kind, Proposal, Votes
+from qorum.core.messages import NIL, NO_TERM, Contribution, Kind, Proposal, Votes
+from qorum.core.roster import Roster
+from qorum.core.state import contribution_bytes
 from qorum.core.votes import FIRST, SECOND, TERMS_AHEAD, Counted, Tally
 from qorum.errors import StoreError
 
-EPOCH = 0
 VALUES_KEPT = 64
 GATHER_SHARE = 1 / 3
 """Of the time that others wait for a proposal, how much its leader may spend on waiting for a cited certificate."""
@@ -42,6 +44,9 @@ class Judge(Protocol):
 
     def judge(self, value: bytes) -> Verdict:
         """Whether a value may be voted for in the current round."""
+
+    def sketch(self, value: bytes) -> bytes:
+        """A few bytes from which others rebuild the cut of a value."""
 
     def want(self, value_hash: bytes) -> None:
         """Fetch the body of a value that was voted for."""
@@ -106,17 +111,27 @@ class Consensus:
     """One member's part in agreeing on rounds. Call a method per event; `take_effects` afterwards."""
 
     def __init__(
-        self, genesis: Genesis, me: int, judge: Judge, record: bytes | None = None, round: int = 1
+        self,
+        genesis: Genesis,
+        me: int | None,
+        judge: Judge,
+        record: bytes | None = None,
+        round: int = 1,
+        roster: Roster | None = None,
+        leaders: Sequence[int] | None = None,
     ) -> None:
-        """record: the last one persisted; round: the one after the newest agreed state."""
-        self._genesis = genesis
+        """me: None for an observer, that signs nothing. record: the last one persisted. round: the one after the newest
+        agreed state, decided by `roster` (the founding members unless given), whose terms `leaders` lead in turn.
+        """
+        self._federation = genesis.federation
         self._config = genesis.config
+        self._roster = roster or genesis.roster
         self._me = me
         self._judge = judge
-        self._q = genesis.quorum.size
         self._effects: list[Effect] = []
         self._dirty = False
         """Whether the durable record changed since it was last persisted."""
+        self._leaders = leaders or self._roster.order(round)
         self.durable = _durable.decode(record) if record else Durable(round=round, term=0, step=Step.PROPOSE)
         if self.durable.round > round:
             raise StoreError(
@@ -130,12 +145,13 @@ class Consensus:
         return Durable(round=round, term=0, step=Step.PROPOSE, signed=self.durable.signed, own=own)
 
     def _reset_round(self) -> None:
-        self.tally = Tally(self.round, self._genesis.members, self._q)
+        self.tally = Tally(self.round, self._roster.members, self._roster.quorum.size)
         self.proposals: dict[int, Proposal] = {}
         self.values: dict[bytes, bytes] = {}
         """Bodies by hash: those of proposals, and those fetched because a quorum voted for them."""
         self.decided = False
-        self._window_closed = False
+        self.window_closed = False
+        """Whether this member waits no more for contributions to the round."""
         self._timed: set[tuple[Timer, int]] = set()
         self._gathered = NO_TERM
 
@@ -158,6 +174,10 @@ class Consensus:
             return Role.FOLLOWER
         return Role.LEADER if self._elected() and not self._gathers() else Role.CANDIDATE
 
+    def leader(self, term: int) -> int:
+        """The member scheduled for a term of this round."""
+        return self._leaders[term % len(self._leaders)]
+
     @property
     def best_term(self) -> int:
         """Term of the newest first certificate of this round; NO_TERM before the first."""
@@ -174,7 +194,7 @@ class Consensus:
 
     def resume(self) -> None:
         """Take up where the durable record stands: the same timers, the same signed bytes."""
-        for signed in (*self.durable.own, *self.durable.signed.values()):
+        for signed in (*self.durable.own, *self.durable.signed.values()) if self._me is not None else ():
             if signed.kind == Kind.CONTRIBUTION or signed.round == self.round:
                 self._ask_signature(signed)
         if self.durable.best is not None:
@@ -185,8 +205,8 @@ class Consensus:
 
     def close_window(self) -> None:
         """The collection window of this round has closed in this member's own view."""
-        if not self._window_closed:
-            self._window_closed = True
+        if not self.window_closed:
+            self.window_closed = True
             if self.term == 0 and self.durable.step == Step.PROPOSE:
                 self._start_timer(Timer.PROPOSE)
             self.advance()
@@ -197,7 +217,7 @@ class Consensus:
             return False
         self.proposals[proposal.term] = proposal
         self.on_value(proposal.value)
-        leader = self._genesis.leader(self.round, proposal.term)
+        leader = self.leader(proposal.term)
         self.tally.highest[leader] = max(self.tally.highest[leader], proposal.term)
         if proposal.cited is not None:
             self.tally.add(proposal.cited, self.term)
@@ -219,7 +239,7 @@ class Consensus:
 
     def on_timer(self, timer: SetTimer) -> None:
         """A timer fired; it counts only if what it waited for is still outstanding."""
-        if self.decided or (timer.round, timer.term) != (self.round, self.term):
+        if self.decided or self._me is None or (timer.round, timer.term) != (self.round, self.term):
             return
         step = self.durable.step
         if timer.name is Timer.PROPOSE and step == Step.PROPOSE:
@@ -232,18 +252,27 @@ class Consensus:
             self._gathered = self.term
         self.advance()
 
-    def contribute(self, base: int, body: bytes) -> None:
-        """Have the next item of this member's stream signed."""
+    def contribute(self, base: int, body: bytes, *, restates: bool, needed: Container[bytes] = ()) -> None:
+        """Have the next item of this member's stream signed.
+
+        restates: it links past the uncommitted ones, of which only those stay that a value of this round cites, their
+        hashes being in `needed`: that value may be certified, and where all crash, its author alone still has the item.
+        """
         signed = Signed(Kind.CONTRIBUTION, base, 0, body)
-        self.durable.own = (*self.durable.own, signed)
+        kept = (own for own in self.durable.own if not restates or _hash(own.body) in needed)
+        self.durable.own = (*kept, signed)
         self._persist()
         self._ask_signature(signed)
 
-    def enter_round(self, round: int, own: tuple[Signed, ...]) -> None:
+    def enter_round(
+        self, round: int, own: tuple[Signed, ...], roster: Roster, leaders: Sequence[int], me: int | None
+    ) -> None:
         """The round before is applied: start `round` at term 0, free of lock and best (l. 49-54).
 
-        own: this member's contributions that are still to be committed.
+        own: this member's contributions that are still to be committed. roster: who decides the round; leaders: who
+        leads its terms, in turn; me: this member's seat, None if it has none.
         """
+        self._roster, self._leaders, self._me = roster, leaders, me
         self.durable = self._at_start_of(round, own)
         self._persist()
         self._reset_round()
@@ -251,12 +280,14 @@ class Consensus:
     # --- rules; each returns whether it changed anything ---
 
     def advance(self) -> None:
-        """Apply the rules until none fires. A federation that is too small agrees on nothing."""
-        rules = (
+        """Apply the rules until none fires. A federation that is too small agrees on nothing; an observer votes not."""
+        rules: tuple[Callable[[], bool], ...] = (
             self._decide, self._note_best, self._skip, self._propose,
             self._vote_on_proposal, self._lock_and_vote, self._vote_nil, self._start_vote_timers,
         )  # fmt: skip
-        while self._genesis.agrees and not self.decided and any(rule() for rule in rules):
+        if self._me is None:
+            rules = (self._decide, self._note_best)
+        while self._roster.agrees and not self.decided and any(rule() for rule in rules):
             pass
 
     def _decide(self) -> bool:
@@ -286,7 +317,7 @@ class Consensus:
 
     def _skip(self) -> bool:
         """l. 55: f + 1 members are in a later term, so an honest one is. Liars alone cannot move terms."""
-        furthest = self.tally.terms_above(self._genesis.quorum.tolerated + 1)
+        furthest = self.tally.terms_above(self._roster.quorum.tolerated + 1)
         if furthest <= self.term:
             return False
         self._enter(furthest)
@@ -305,15 +336,16 @@ class Consensus:
         value = self._body_of(best.value) if best else self._judge.fresh_value()
         if value is None:
             return False
-        self._sign(Kind.PROPOSAL, wire.encode(Proposal(self.round, self.term, value, best, bytes(64))))
+        proposal = Proposal(self.round, self.term, value, self._judge.sketch(value), best, bytes(64))
+        self._sign(Kind.PROPOSAL, wire.encode(proposal))
         return True
 
     def _leads(self) -> bool:
-        return self._genesis.leader(self.round, self.term) == self._me
+        return self.leader(self.term) == self._me
 
     def _elected(self) -> bool:
         """At term 0 the window has closed; later a quorum cast second votes of the term before."""
-        return self._window_closed if self.term == 0 else self.tally.has_quorum(self.term - 1, SECOND)
+        return self.window_closed if self.term == 0 else self.tally.has_quorum(self.term - 1, SECOND)
 
     def _gathers(self) -> bool:
         """Whether the highest certificate that the election votes cite is still awaited."""
@@ -383,7 +415,8 @@ class Consensus:
 
     def _vote(self, step: int, value: bytes, cited: int = NO_TERM) -> None:
         self.durable.step = Step.FIRST_VOTE if step == FIRST else Step.SECOND_VOTE
-        voter = (1 << self._me).to_bytes(-(-self._genesis.members // 8), "little")
+        assert self._me is not None
+        voter = (1 << self._me).to_bytes(-(-self._roster.members // 8), "little")
         unsigned = Votes(step, self.round, self.term, value, cited, voter, bytes(64))
         self._sign(Kind.FIRST_VOTE if step == FIRST else Kind.SECOND_VOTE, wire.encode(unsigned))
 
@@ -395,7 +428,7 @@ class Consensus:
         self._ask_signature(signed)
 
     def _ask_signature(self, signed: Signed) -> None:
-        data = signed_data(self._genesis.federation, signed)
+        data = signed_data(self._federation, self._roster.epoch, signed)
         self._effects.append(Sign(Kind(signed.kind), signed.round, signed.term, signed.body, data))
 
     def _persist(self) -> None:
@@ -425,34 +458,29 @@ class Consensus:
         return value
 
 
-def signed_data(federation: bytes, signed: Signed) -> bytes:
+def signed_data(federation: bytes, epoch: int, signed: Signed) -> bytes:
     """What a signature over a recorded message covers."""
     if signed.kind == Kind.CONTRIBUTION:
-        return contribution_bytes(federation, signed.round, signed.body)
+        return contribution_bytes(federation, wire.decode_body(Contribution, signed.body), _hash(signed.body))
     message = wire.decode(signed.body)
     if isinstance(message, Votes):
-        return vote_bytes(federation, message)
+        return vote_bytes(federation, epoch, message)
     assert isinstance(message, Proposal)
-    return proposal_bytes(federation, message)
+    return proposal_bytes(federation, epoch, message)
 
 
-def vote_bytes(federation: bytes, votes: Votes) -> bytes:
+def vote_bytes(federation: bytes, epoch: int, votes: Votes) -> bytes:
     """What each voter of `votes` signed."""
     kind = Kind.FIRST_VOTE if votes.step == FIRST else Kind.SECOND_VOTE
     body = _hash(votes.value + votes.cited.to_bytes(8, "big", signed=True))
-    return wire.signed_bytes(kind, federation, EPOCH, votes.round, votes.term, body)
+    return wire.signed_bytes(kind, federation, epoch, votes.round, votes.term, body)
 
 
-def proposal_bytes(federation: bytes, proposal: Proposal) -> bytes:
-    """What the leader signed. The certificate it cites proves itself."""
+def proposal_bytes(federation: bytes, epoch: int, proposal: Proposal) -> bytes:
+    """What the leader signed. The certificate it cites proves itself, the sketch is only a help."""
     cited = proposal.cited.term if proposal.cited else NO_TERM
     body = _hash(_hash(proposal.value) + cited.to_bytes(8, "big", signed=True))
-    return wire.signed_bytes(Kind.PROPOSAL, federation, EPOCH, proposal.round, proposal.term, body)
-
-
-def contribution_bytes(federation: bytes, base: int, body: bytes) -> bytes:
-    """What the author of a stream item signed."""
-    return wire.signed_bytes(Kind.CONTRIBUTION, federation, EPOCH, base, 0, _hash(body))
+    return wire.signed_bytes(Kind.PROPOSAL, federation, epoch, proposal.round, proposal.term, body)
 
 
 def _hash(value: bytes) -> bytes:

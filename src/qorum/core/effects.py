@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from qorum.core.messages import Commit, Kind
-from qorum.core.state import State
+from qorum.core.messages import Advance, Commit, Evidence, Item, Kind
+from qorum.core.state import Entry, State
 
 
 class Timer(Enum):
@@ -38,6 +38,19 @@ class Persist:
     """Make this record durable, in place of the one before, ahead of any later effect."""
 
     record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Make the payload of a value durable, ahead of any later effect and until the next `Committed`.
+
+    The member is about to vote for the value. Were all who voted for it to lose what it stands for, nobody could ever
+    apply it, and no other value could take its place.
+    """
+
+    cut: bytes
+    """An encoded `Cut`."""
+    items: tuple[Item, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,7 @@ class WindowOpened:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A round is agreed, or a snapshot of it was taken over. Keep state and commit together: a restart needs both."""
+    """A round is agreed, or a snapshot of it was taken over. Keep state and commit together: a restart takes both."""
 
     state: State
     term: int
@@ -79,15 +92,24 @@ class Committed:
     """Rounds that a snapshot jumped over."""
     commit: Commit
     """Proof of the round."""
+    cut: tuple[Advance, ...] | None
+    """What the round took; None where a snapshot jumped here."""
+    entries: tuple[Entry, ...]
+    """The items it took, in (member, seq) order; none where a snapshot jumped here."""
+    epochs: tuple[Commit, ...]
+    """Commits that changed the membership, new with this one. Keep all there ever were, in order, for a restart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Equivocation:
     """Proof that a member signed two bodies for one slot."""
 
-    member: int
-    proof: tuple[bytes, bytes]
-    """Two encoded messages, each with the member's signature: `Votes`, `Proposal` or `Item`."""
+    evidence: Evidence
+
+    @property
+    def member(self) -> int:
+        """Who did."""
+        return self.evidence.member
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +120,4 @@ class Blame:
     reason: str
 
 
-Effect = Send | Persist | Sign | SetTimer | WindowOpened | Committed | Equivocation | Blame
+Effect = Send | Persist | Keep | Sign | SetTimer | WindowOpened | Committed | Equivocation | Blame

@@ -9,10 +9,9 @@ import msgspec
 
 from qorum.config import FederationConfig
 from qorum.core.quorum import Quorum
+from qorum.core.roster import MAX_SEATS, Roster, Seat
 from qorum.errors import ConfigError
 from qorum.merge.rules import Rules
-
-MAX_MEMBERS = 4096  # beyond it a register could carry fewer visits than a merge can use
 
 
 class Genesis(msgspec.Struct, frozen=True, dict=True):
@@ -24,8 +23,8 @@ class Genesis(msgspec.Struct, frozen=True, dict=True):
 
     def __post_init__(self) -> None:
         count = len(self.public_keys)
-        if not 1 <= count <= MAX_MEMBERS:
-            raise ConfigError(f"a federation of {count} members; allowed: 1 to {MAX_MEMBERS}")
+        if not 1 <= count <= MAX_SEATS:
+            raise ConfigError(f"a federation of {count} members; allowed: 1 to {MAX_SEATS}")
         if len(set(self.public_keys)) != count or any(len(key) != 32 for key in self.public_keys):
             raise ConfigError(
                 "public_keys holds a key twice or one that is not 32 bytes; give each member its own"
@@ -39,39 +38,31 @@ class Genesis(msgspec.Struct, frozen=True, dict=True):
         ).digest()
 
     @cached_property
-    def quorum(self) -> Quorum:
-        """Sizes of this federation."""
-        return Quorum.of(len(self.public_keys), self.config.byzantine_threshold)
-
-    @cached_property
-    def rules(self) -> Rules:
-        """The numbers of the merge."""
-        return Rules.of(self.config, len(self.public_keys), self.quorum.tolerated)
+    def roster(self) -> Roster:
+        """The founding members: epoch 0."""
+        return Roster(self.federation, self.config, tuple(Seat((key,)) for key in self.public_keys))
 
     @property
     def members(self) -> int:
-        """n."""
+        """Founding members."""
         return len(self.public_keys)
 
     @property
+    def quorum(self) -> Quorum:
+        """Sizes of epoch 0."""
+        return self.roster.quorum
+
+    @property
+    def rules(self) -> Rules:
+        """The numbers of the merge in epoch 0."""
+        return self.roster.rules
+
+    @property
     def agrees(self) -> bool:
-        """Whether there are members enough to agree on rounds; fewer only gossip."""
-        return self.members >= self.config.min_peers_for_consensus
+        """Whether the founding members are enough to agree on rounds."""
+        return self.roster.agrees
 
     def leader(self, round: int, term: int) -> int:
-        """The member scheduled for (round, term): a permutation per round, so that no one can choose its turn."""
-        return self._order(round)[term % self.members]
-
-    def _order(self, round: int) -> list[int]:
-        cached = self.__dict__.get("_last_order")
-        if cached is None or cached[0] != round:
-            cached = self.__dict__["_last_order"] = (round, self._permute(round))
-        order: list[int] = cached[1]
-        return order
-
-    def _permute(self, round: int) -> list[int]:
-        def rank(member: int) -> bytes:
-            seed = self.federation + round.to_bytes(8, "big") + member.to_bytes(2, "big")
-            return hashlib.sha256(seed).digest()
-
-        return sorted(range(self.members), key=rank)
+        """The founding member scheduled for (round, term) if all had a part in the round before."""
+        order = self.roster.order(round)
+        return order[term % len(order)]

@@ -6,65 +6,112 @@ time: a fixed set of neighbours is fatal when a third of them lie.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from random import Random
+from typing import TypeVar
 
 from qorum.core import wire
 from qorum.core.effects import Effect, Send, SetTimer, Timer
 from qorum.core.genesis import Genesis
-from qorum.core.messages import Announce, Bundle, Pull, Record
+from qorum.core.messages import MAX_PARTS, PLACE_BYTES, Announce, Bundle, Item, Items, Pull, Record
+from qorum.core.roster import Roster
+
+T = TypeVar("T")
 
 STRAIGHT = 16
 """Up to this many members control messages go straight to everybody."""
-PULL_TICKS = 2
+AUTHOR_SHARE = 16
+"""To how many times `gossip_fanout` members a leader sends its proposal and an author its item."""
+PULL_TICKS = 3
 """Ticks after which an unanswered pull is sent to somebody else."""
-SNAPSHOT_TICKS = 25
-"""Ticks before a peer that is still far behind is sent another snapshot."""
+NEEDED_PEERS = 2
+"""Peers asked at once for what consensus waits for, when nobody is known to have it."""
 PULL_LIMIT = 512
-"""Hashes in one pull or announcement."""
+"""Names in one pull or announcement."""
 HEARD_LIMIT = 4096
-"""Announced hashes remembered as pulled; a flood of others makes a member forget, not grow."""
+"""Announced places remembered as pulled; a flood of others makes a member forget, not grow."""
+SOURCES = 3
+"""Peers remembered for what is being pulled, should the first not answer."""
+ROOM = 1_000
+"""Bytes of a frame left for what is around its parts."""
 
 SlotBody = tuple[int, int, int, tuple[bytes, int]]
 """(round, term, step, (value, cited)): what votes in one message have in common."""
 
 
+@dataclass
+class Asked:
+    """A pull under way."""
+
+    tick: int
+    needed: bool
+    """Consensus waits for it: it is pulled until it comes."""
+    sources: list[int] = field(default_factory=list)
+    """Who else has it, and was not asked yet."""
+    named: int = 0
+    """How many were, also the same one again: a liar that names itself for ever is not asked for ever."""
+
+
 class Gossip:
     """Peers, outboxes and outstanding pulls of one member."""
 
-    def __init__(self, genesis: Genesis, me: int, random: Random) -> None:
+    def __init__(self, genesis: Genesis, me: int | None, random: Random, roster: Roster | None = None) -> None:
         self._config = genesis.config
-        self._others = [member for member in range(genesis.members) if member != me]
         self._random = random
+        self.meet(roster or genesis.roster, me)
         self._announced: list[bytes] = []
         self._relayed: dict[SlotBody, int] = {}
         self._flushing = False
         self._ticks = 0
-        self._wanted: dict[bytes, int] = {}
-        """Hash of what consensus needs -> tick of the last pull for it; pulled until it comes."""
-        self._heard: dict[bytes, int] = {}
-        """Hash of what was announced -> tick of the pull for it; anti-entropy brings what does not come."""
-        self._served: set[tuple[int, str]] = set()
+        self._asked: dict[bytes, Asked] = {}
+        """Name of what is being pulled: a hash, or the place of an item."""
+        self._served: Counter[tuple[int, str]] = Counter()
         self._spent: dict[int, int] = {}
         """Peer -> bytes of payload sent to it in this tick."""
-        self._snapshots: dict[int, int] = {}
-        """Peer -> tick at which it was last sent a snapshot; at most one entry a member."""
         self.effects: list[Effect] = []
+
+    def meet(self, roster: Roster, me: int | None) -> None:
+        """Know the members of an epoch, and one's own seat."""
+        self._others = [member for member in roster.active if member != me]
+        self._room = wire.frame_limit(roster.members) - ROOM
 
     # --- sending ---
 
-    def push(self, record: Record) -> None:
-        """Send a control message at once: to everybody in a small federation, else to `gossip_fanout` members."""
+    def push(self, record: Record, width: int = 1) -> None:
+        """Send a control message at once: to everybody in a small federation, else to `width` fanouts of members."""
         straight = len(self._others) < STRAIGHT
-        self.send(self._others if straight else self._sample(), record)
+        self.send(self._others if straight else self.sample(width), record)
 
     def send(self, to: Iterable[int], record: Record) -> None:
         """Send one message to some members."""
         if peers := tuple(to):
             self.effects.append(Send(peers, wire.encode(record)))
 
+    def send_items(self, to: Sequence[int], items: Iterable[Item]) -> None:
+        """Send items in as many frames as they need."""
+        for batch in self._batches(items, [len(item.body) + 80 for item in items]):
+            self.send(to, Items(tuple(batch)))
+
+    def _batches(self, things: Iterable[T], sizes: Iterable[int], most: int | None = None) -> Iterator[list[T]]:
+        batch: list[T] = []
+        total = 0
+        for thing, size in zip(things, sizes, strict=True):
+            if batch and (total + size > self._room or len(batch) == most):
+                yield batch
+                batch, total = [], 0
+            batch.append(thing)
+            total += size
+        if batch:
+            yield batch
+
+    def spread(self, item: Item) -> None:
+        """Send an own item on its way."""
+        self.push(Items((item,)), AUTHOR_SHARE)
+
     def announce(self, item: bytes) -> None:
-        """Tell some members, with the next flush, that an item is held."""
+        """Tell some members, with the next flush, that the item at this place is held."""
         self._announced.append(item)
         self._start_flush()
 
@@ -84,18 +131,28 @@ class Gossip:
         return relayed
 
     def flush(self, votes: Iterable[Record]) -> None:
-        """Send what has gathered, in one frame to each of a fresh set of members."""
-        self._flushing = False
-        parts: list[Record] = list(votes)
-        for start in range(0, len(self._announced), PULL_LIMIT):
-            parts.append(Announce(tuple(self._announced[start : start + PULL_LIMIT])))
-        self._announced = []
-        if parts:
-            record = parts[0] if len(parts) == 1 else Bundle(tuple(wire.encode(part) for part in parts))
-            self.send(self._sample(), record)
+        """Send what has gathered, in as few frames as it fits in, to a fresh set of members.
 
-    def _sample(self) -> list[int]:
-        return self._random.sample(self._others, min(self._config.gossip_fanout, len(self._others)))
+        Announcements are small, and go to twice as many as votes do.
+        """
+        self._flushing = False
+        peers, fanout = self.sample(2), self._config.gossip_fanout
+        items, self._announced = announcements(self._announced), []
+        self._send_together(peers[:fanout], [*votes, *items])
+        self._send_together(peers[fanout:], items)
+
+    def _send_together(self, peers: Sequence[int], records: Sequence[Record]) -> None:
+        encoded = [wire.encode(record) for record in records] if peers else []
+        for batch in self._batches(encoded, list(map(len, encoded)), MAX_PARTS):
+            self.effects.append(Send(tuple(peers), batch[0] if len(batch) == 1 else wire.encode(Bundle(tuple(batch)))))
+
+    def sample(self, width: int = 1) -> list[int]:
+        """`width` fanouts of members, drawn anew."""
+        return self._random.sample(self._others, min(width * self._config.gossip_fanout, len(self._others)))
+
+    def some(self, count: int) -> list[int]:
+        """So many members drawn from all the others, or as many as there are."""
+        return self._random.sample(self._others, min(count, len(self._others)))
 
     def any_peer(self) -> int | None:
         """One member drawn from all the others."""
@@ -103,66 +160,92 @@ class Gossip:
 
     # --- fetching ---
 
-    def want(self, hashes: Iterable[bytes], source: int | None) -> None:
-        """Pull what consensus needs and is not already being pulled, from `source` or anybody, until it comes."""
-        self._pull(hashes, self._wanted, source)
+    def want(self, names: Iterable[bytes], source: int | None) -> None:
+        """Pull what consensus needs from `source` or anybody, until it comes."""
+        self._pull(names, source, needed=True)
 
-    def hear(self, hashes: Iterable[bytes], source: int) -> None:
-        """Pull what `source` announced and was not pulled lately."""
-        self._pull(hashes, self._heard, source)
-        while len(self._heard) > HEARD_LIMIT:
-            del self._heard[next(iter(self._heard))]
+    def hint(self, names: Iterable[bytes], sources: Sequence[int]) -> None:
+        """Note who has what is being pulled: asked next, should nobody answer."""
+        for name in names:
+            if name in self._asked and not self._asked[name].sources:
+                self._asked[name].sources.extend(sources[:SOURCES])
 
-    def _pull(self, hashes: Iterable[bytes], asked: dict[bytes, int], source: int | None) -> None:
-        due = [h for h in hashes if self._ticks - asked.get(h, -PULL_TICKS) >= PULL_TICKS]
-        peer = self.any_peer() if source is None else source
-        if due and peer is not None:
-            asked.update(dict.fromkeys(due, self._ticks))
-            for start in range(0, len(due), PULL_LIMIT):
-                self.send([peer], Pull(tuple(due[start : start + PULL_LIMIT])))
+    def hear(self, names: Iterable[bytes], source: int) -> None:
+        """Pull what `source` announced, or note it as a source of what is being pulled."""
+        self._pull(names, source, needed=False)
+        if len(self._asked) > HEARD_LIMIT:
+            heard = [name for name, asked in self._asked.items() if not asked.needed]
+            self.got(*heard[: len(self._asked) - HEARD_LIMIT])
 
-    def wanted(self, hash: bytes) -> bool:
+    def _pull(self, names: Iterable[bytes], source: int | None, *, needed: bool) -> None:
+        due = []
+        for name in names:
+            asked = self._asked.get(name)
+            if asked is None:
+                self._asked[name] = Asked(self._ticks, needed)
+                due.append(name)
+            else:
+                asked.needed |= needed
+                if source is not None and max(asked.named, len(asked.sources)) < SOURCES:
+                    asked.sources.append(source)
+                    asked.named += 1
+        self._request(due, self.some(NEEDED_PEERS) if source is None else [source])
+
+    def _request(self, names: Sequence[bytes], peers: Sequence[int]) -> None:
+        for start in range(0, len(names), PULL_LIMIT):
+            part = names[start : start + PULL_LIMIT]
+            items = b"".join(name for name in part if len(name) == PLACE_BYTES)
+            self.send(peers, Pull(items, tuple(name for name in part if len(name) != PLACE_BYTES)))
+
+    def wanted(self, name: bytes) -> bool:
         """Whether consensus waits for this."""
-        return hash in self._wanted
+        asked = self._asked.get(name)
+        return asked is not None and asked.needed
 
-    def got(self, hash: bytes) -> None:
+    def got(self, *names: bytes) -> None:
         """What was pulled has come."""
-        self._wanted.pop(hash, None)
-        self._heard.pop(hash, None)
+        for name in names:
+            self._asked.pop(name, None)
 
     def want_nothing(self) -> None:
         """A new round: what the old one needed is needed no more."""
-        self._wanted.clear()
+        self._asked = {name: asked for name, asked in self._asked.items() if not asked.needed}
 
     # --- the tick ---
 
-    def tick(self) -> None:
-        """A new tick: allowances are full again, and pulls that went unanswered go to somebody else."""
+    def tick(self, haste: int) -> None:
+        """A new tick: allowances are full again, and pulls that went unanswered go to somebody else.
+
+        haste: how many times sooner than else the next one comes, less one.
+        """
         self._ticks += 1
         self._served.clear()
         self._spent.clear()
-        self.effects.append(
-            SetTimer(Timer.TICK, self._config.gossip_tick_ms / 1000 * self._random.uniform(0.75, 1.25))
-        )
-        overdue = [hash for hash, asked in self._wanted.items() if self._ticks - asked >= PULL_TICKS]
-        self.want(overdue[:PULL_LIMIT], None)
-        unanswered = [hash for hash, asked in self._heard.items() if self._ticks - asked >= PULL_TICKS]
-        self._pull(unanswered[:PULL_LIMIT], {}, None)
-        for hash in unanswered:
-            del self._heard[hash]
+        length = self._config.gossip_tick_ms / 1000 / (1 + haste)
+        self.effects.append(SetTimer(Timer.TICK, length * self._random.uniform(0.75, 1.25)))
+        self._ask_again()
 
-    def may_serve(self, peer: int, what: str) -> bool:
-        """Whether `peer` still has an answer of this kind due in this tick; uses it up."""
-        due = (peer, what) not in self._served
-        self._served.add((peer, what))
-        return due
+    def _ask_again(self) -> None:
+        again: dict[int, list[bytes]] = {}
+        needed: list[bytes] = []
+        for name, asked in list(self._asked.items()):
+            if self._ticks - asked.tick < PULL_TICKS:
+                continue
+            asked.tick = self._ticks
+            if asked.sources:
+                again.setdefault(asked.sources.pop(0), []).append(name)
+            elif asked.needed:
+                needed.append(name)
+            else:
+                del self._asked[name]
+        self._request(needed, self.some(NEEDED_PEERS))
+        for peer, names in again.items():
+            self._request(names, [peer])
 
-    def may_send_snapshot(self, peer: int) -> bool:
-        """Whether `peer` may be sent a whole state again; if so, notes that it was. Asking costs it next to nothing."""
-        due = self._ticks - self._snapshots.get(peer, -SNAPSHOT_TICKS) >= SNAPSHOT_TICKS
-        if due:
-            self._snapshots[peer] = self._ticks
-        return due
+    def may_serve(self, peer: int, what: str, times: int = 1) -> bool:
+        """Whether `peer` still has an answer of this kind due in this tick, of so many; uses it up."""
+        self._served[peer, what] += 1
+        return self._served[peer, what] <= times
 
     def may_spend(self, peer: int, size: int) -> bool:
         """Whether `size` more bytes of payload may go to `peer` in this tick; if so, notes them as sent."""
@@ -171,3 +254,9 @@ class Gossip:
         if fits:
             self._spent[peer] = spent
         return fits
+
+
+def announcements(items: Sequence[bytes]) -> list[Announce]:
+    """Announcements of the items at these places, as many as are needed."""
+    parts = (items[start : start + PULL_LIMIT] for start in range(0, len(items), PULL_LIMIT))
+    return [Announce(b"".join(part)) for part in parts]

@@ -3,7 +3,7 @@
 Theory of operation. A member holds the agreed `State`, the `Streams` of contributions beyond it, and its part in the
 `Consensus` on the next round. Contributions travel by gossip; the first with news opens the window of a round; the
 leader proposes a cut once the window closes; two votes later the cut is agreed, every member applies it by the same
-pure function, and the next window may open. Whoever is behind is shown commits one by one, or a snapshot.
+pure function, and the next window may open. Whoever is behind is shown commits one by one, or a state in chunks.
 
 Every method returns the effects to carry out, in order. Whatever comes from a peer is checked in this order: size and
 form (while decoding), whether it is news (most messages arrive more than once), signatures, meaning.
@@ -12,167 +12,266 @@ form (while decoding), whether it is news (most messages arrive more than once),
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from qorum.core import wire
+from qorum.core import membership, wire
 from qorum.core.antientropy import delta_for, digest_of, root_of
+from qorum.core.catchup import CatchUp, Library
 from qorum.core.columns import Columns
-from qorum.core.consensus import (
-    EPOCH,
-    Consensus,
-    Signed,
-    Verdict,
-    contribution_bytes,
-    proposal_bytes,
-    vote_bytes,
-)
+from qorum.core.consensus import Consensus, Signed, Verdict, proposal_bytes, vote_bytes
+from qorum.core.docket import Docket
 from qorum.core.effects import (
     Blame,
     Committed,
     Effect,
     Equivocation,
+    Keep,
     SetTimer,
     Sign,
     Timer,
     WindowOpened,
 )
 from qorum.core.genesis import Genesis
-from qorum.core.gossip import Gossip
+from qorum.core.gossip import AUTHOR_SHARE, STRAIGHT, Gossip
 from qorum.core.messages import (
     NIL,
     Announce,
+    Behind,
     Bundle,
+    Change,
+    Chunk,
     Commit,
     Contribution,
+    Cut,
+    CutBody,
     Digest,
+    Epochs,
+    Evidence,
+    Fetch,
     Item,
     Items,
     Kind,
+    Manifest,
     Message,
+    Origin,
+    Petition,
     Proposal,
     Pull,
     Root,
-    Snapshot,
     Value,
     ValueBody,
     Votes,
+    place,
+    places,
 )
-from qorum.core.state import ORIGIN, Entry, State
-from qorum.core.streams import BACKLOG, KEPT_ROUNDS, Broken, Missing, Streams
+from qorum.core.roster import Roster
+from qorum.core.state import ORIGIN, Entry, State, contribution_bytes
+from qorum.core.streams import KEPT_ROUNDS, Broken, Missing, Streams
+from qorum.core.values import Values
+from qorum.core.verify import Verify
 from qorum.core.votes import FIRST, SECOND, Tally, well_formed
 from qorum.errors import ProtocolError, QorumError
 
-Verify = Callable[[bytes, bytes, bytes], bool]
-"""(public key, message, signature) -> whether it holds, by the strict predicate."""
-
-
 EARLY_BYTES = 4 << 20
 """Bytes of messages of the next round that are kept; what does not fit comes again by anti-entropy."""
+REFILL_TICKS = 25
+"""Ticks between two refills of what each member may add to its stream while no round is agreed."""
+RELAYED_SHARE = 2 / 3
+"""Of a quorum of votes, how much is relayed; past that they travel by anti-entropy alone."""
+BUSY_HASTE = 1
+"""How many times sooner, less one, the next tick comes while a round is under way,"""
+TIGHT_HASTE = 3
+"""and while it is with hardly more members than a quorum."""
+NEWS_SHARE = 4
+"""Gossip has run dry when a tick brings no more news than one member in so many would make."""
+DRY_PEERS = 3
+"""At most so many members to compare with at a time when it has."""
+CLAIMS = 16
+"""Petitions, and pieces of evidence, of one peer that are checked in a tick."""
+NOBODY = -1
+"""In place of a peer, where an allowance is for all of them together."""
+
+
+KEPT = Keep(b"", ())
+"""In place of a payload that is durable."""
 
 
 class Engine(NamedTuple):
     """The costly pure functions. A simulator passes versions that remember their results."""
 
     verify: Verify
-    read: Callable[[Item, Genesis], Entry] = Entry.read
-    apply: Callable[[State, list[Entry]], State] = State.apply
+    read: Callable[[Item, bytes, Genesis, Verify], Entry] = Entry.read
+    apply: Callable[[State, list[Entry], Change | None], State] = State.apply
     decode: Callable[[bytes], Message] = wire.decode
 
 
+class Parts(NamedTuple):
+    """What a member is made of; a subclass of `Member` may put others in their place."""
+
+    consensus: type[Consensus] = Consensus
+    streams: type[Streams] = Streams
+    values: type[Values] = Values
+    gossip: type[Gossip] = Gossip
+
+
 class Member:
-    """One member of a federation with fixed membership."""
+    """One member of a federation, or an observer that holds no seat, or none yet."""
+
+    parts: ClassVar[Parts] = Parts()
 
     def __init__(
         self,
         genesis: Genesis,
-        me: int,
+        me: int | None,
         engine: Engine,
         random: Random,
         *,
+        key: bytes | None = None,
         state: State | None = None,
         commit: Commit | None = None,
         record: bytes | None = None,
+        epochs: Sequence[Commit] = (),
+        payloads: Sequence[Keep] = (),
+        checkpoint: bytes | None = None,
     ) -> None:
-        """After a restart: state and commit of the newest `Committed`, record of the newest `Persist`.
+        """Founding member `me`, or whoever holds the public `key`: a member once a round has admitted it.
 
-        Raises `StoreError` if the state is older than the record.
+        After a restart: state and commit of the newest `Committed`, record of the newest `Persist`, the epochs of all
+        `Committed` so far, and the payloads of every `Keep` since the last one. checkpoint: hash of a value that a
+        newcomer was told to trust. Raises `StoreError` if the state is older than the record.
         """
-        self.genesis = genesis
-        self.me = me
-        self.state = state or State.initial(genesis)
-        self.streams = Streams(genesis, self.state.heads)
-        self.consensus = Consensus(genesis, me, self, record, self.state.round + 1)
-        self.gossip = Gossip(genesis, me, random)
         self._engine = engine
+        self.genesis = genesis
+        self.key = genesis.public_keys[me] if key is None and me is not None else key
+        self.state = state or State.initial(genesis)
+        self.me = self._seat()
+        self.streams = self.parts.streams(genesis, self.state.heads)
+        self.values = self.parts.values(genesis, self.streams, engine.verify, engine.apply)
+        self.consensus = self.parts.consensus(
+            genesis, self.me, self, record, self.state.round + 1, self.roster, self.state.leaders
+        )
+        self.gossip = self.parts.gossip(genesis, self.me, random, self.roster)
+        self.library = Library(genesis, epochs)
+        if commit is not None:
+            self.library.keep(self.state, commit, restarted=True)
+        self.catchup = CatchUp(genesis, self.gossip, engine.verify, self._proven, checkpoint)
+        self.catchup.enter(self.state)
         self._effects: list[Effect] = []
         self.last_commit = commit
         """Proof of the newest agreed round; None before the first."""
         self._history: dict[int, Commit] = {}
         """Proofs of the rounds whose items are still held."""
-        self._previous = ORIGIN if commit is None else _hash(commit.value)
-        """Hash of the last committed value."""
+        self.values.enter(self.state, ORIGIN if commit is None else _hash(commit.value))
+        self._keeps: dict[bytes, Keep] = {}
+        """Value -> payload that has to be durable before this member votes for it."""
+        self._recall(payloads)
         self._early: list[tuple[int, Message]] = []
         """Messages of the next round; bounded, replayed on entering it."""
         self._early_bytes = 0
         self._twofaced: set[int] = set()
         """Terms of this round whose leader signed two proposals."""
-        self._verdicts: dict[bytes, Verdict] = {}
-        self._gaps: dict[bytes, tuple[bytes, ...]] = {}
-        """Value -> items it cites that are not yet held."""
+        self.docket = Docket(self.roster, engine.verify)
+        self._gaps: dict[bytes, Missing] = {}
+        """Value -> what it cites that is not yet held."""
         self._undelivered: tuple[bytes, Votes] | None = None
         """A decided value whose items are still being fetched."""
         self._window = 0
         """Round whose window this member has seen open."""
         self._collecting = 0
-        self._own_seq = max(map(_seq, self.consensus.durable.own), default=0)
+        own = list(map(_seq, self.consensus.durable.own))
+        self._own_seq = max([self._head_seq(), *own])
         """Seq of the last contribution this member signed, or is about to."""
+        self._unsigned = set(own)
+        """Seqs of contributions whose signature is awaited."""
         self._teacher: int | None = None
-        self._just_entered = False
-        """No tick has passed in this round yet: who is still in the one before hears of its end anyway."""
+        self._ticks = 0
+        self._place = (0, 0, 0)
+        """Round, term and step at the last tick."""
+        self._dry = 0
+        """Ticks for which gossip has run dry."""
+        self._news = 0
+        """Votes and items that were new since the last tick."""
+
+    def _recall(self, payloads: Sequence[Keep]) -> None:
+        """Hold again what was kept before a restart."""
+        for payload in payloads:
+            self.values.on_cut(payload.cut)
+            for item in payload.items:
+                body = wire.contribution(item)
+                known = item.hash in self.streams or body.incarnation != self.roster.seats[body.member].incarnation
+                if not known and not self._is_past(body):
+                    key = self.roster.key(body.member)
+                    self.streams.add(self._engine.read(item, key, self.genesis, self._engine.verify))
+
+    @property
+    def roster(self) -> Roster:
+        """Who decides the current round."""
+        return self.state.roster
+
+    def _seat(self) -> int | None:
+        return None if self.key is None else self.roster.seat_of(self.key)
+
+    def _head_seq(self) -> int:
+        return 0 if self.me is None else self.state.heads[self.me].seq
 
     # --- events ---
 
     def start(self) -> list[Effect]:
         """The first event of a member's life, and after every restart."""
-        self.gossip.tick()
+        self.gossip.tick(0)
         self.consensus.resume()
         return self._done()
 
     def receive(self, peer: int, frame: bytes) -> list[Effect]:
-        """A frame from a connected member. Never raises: a broken frame is blamed on the peer."""
+        """A frame from a connected member, or from a guest with an id of its own beyond all seats.
+
+        Never raises: a broken frame is blamed on the peer.
+        """
         try:
+            limit = wire.MAX_FRAME if self.me is None else wire.frame_limit(self.roster.members)
+            if len(frame) > limit:
+                raise ProtocolError(f"frame of {len(frame)} bytes; the limit is {limit}")
             self._handle(peer, self._engine.decode(frame))
         except ProtocolError as error:
             self._effects.append(Blame(peer, str(error)))
         return self._done()
 
     def contribute(self, columns: Columns) -> list[Effect]:
-        """Sign and send this member's next stream item. Raises `QorumError` unless `may_contribute`."""
-        if not self.may_contribute:
-            raise QorumError(f"contribution {self._own_seq} is not signed yet, or too many wait; see may_contribute")
-        tip = self.streams.tips[self.me]
-        payload = (
-            columns.pack() if len(columns.value) or columns.affirmed or columns.accused is not None else b""
-        )
-        body = Contribution(self.me, tip.incarnation, tip.seq + 1, tip.hash, self.state.round, payload)
-        self._own_seq = body.seq
-        self.consensus.contribute(body.base, wire.encode(body))
+        """Sign and send this member's next stream item. Raises `QorumError` unless `may_contribute`.
+
+        Where `restates` is true, the columns must say all over again what no round has taken yet.
+        """
+        if not self.may_contribute or self.me is None:
+            raise QorumError(f"contribution {self._own_seq} is not signed yet, or this member has no seat")
+        restates = self.restates
+        tip = self.state.heads[self.me] if restates else self.streams.tips[self.me]
+        self._own_seq += 1
+        self._unsigned.add(self._own_seq)
+        payload = columns.pack() if columns.says_anything else b""
+        body = Contribution(self.me, tip.incarnation, self._own_seq, tip.hash, self.state.round, payload)
+        needed = self.streams.needed
+        self.consensus.contribute(body.base, wire.encode(body), restates=restates, needed=needed)
         return self._done()
 
     @property
     def may_contribute(self) -> bool:
-        """Whether all contributions signed so far, also before a restart, are held, and not too many uncommitted."""
-        all_held = self.streams.tips[self.me].seq >= self._own_seq
-        return all_held and not self.backlog_is_full
+        """Whether this member has a seat, and all it has said so far, also before a restart, is signed."""
+        return self.me is not None and not self._unsigned
 
     @property
-    def backlog_is_full(self) -> bool:
-        """Whether as many own contributions wait to be committed as others will hold."""
-        return self.uncommitted >= self.genesis.config.max_items_per_round * BACKLOG
+    def restates(self) -> bool:
+        """Whether the next contribution has to take the place of all that no round has taken.
+
+        So it is when no more would fit into one round, and when a round took an earlier one than it links to.
+        """
+        if self.me is None:
+            return False
+        beyond_tip = self._own_seq > self.streams.tips[self.me].seq
+        return beyond_tip or self.uncommitted >= self.genesis.config.max_items_per_round
 
     @property
     def catching_up(self) -> bool:
@@ -186,29 +285,42 @@ class Member:
 
     @property
     def uncommitted(self) -> int:
-        """Own contributions that no round has taken yet."""
-        return self.streams.tips[self.me].seq - self.state.heads[self.me].seq
+        """Own contributions that no round has taken yet, and that were not restated since."""
+        return 0 if self.me is None else self.streams.waiting(self.me)
+
+    def petition(self, petition: Petition) -> list[Effect]:
+        """Ask for a change of membership. Raises `ProtocolError` unless it is entitled to happen."""
+        if self.docket.hear_petition(msgspec.structs.replace(petition, epoch=self.roster.epoch)):
+            self._tell_of(petition)
+        return self._done()
 
     def signed(self, request: Sign, signature: bytes) -> list[Effect]:
         """The answer to a `Sign` effect: the message is taken note of and sent."""
         if request.kind is Kind.CONTRIBUTION:
-            entry = self._engine.read(Item(request.body, signature), self.genesis)
-            if not self._is_past(entry):
-                self._take_item(entry)
+            self._say_item(Item(request.body, signature))
         else:
             self._say(wire.decode(request.body), signature)
         return self._done()
 
+    def _say_item(self, item: Item) -> None:
+        self._unsigned.discard(wire.decode_body(Contribution, item.body).seq)
+        assert self.key is not None
+        entry = self._engine.read(item, self.key, self.genesis, self._engine.verify)
+        if not self._is_past(entry.body):
+            self.gossip.spread(item)
+            self._take_item(entry)
+
     def _say(self, unsigned: Message, signature: bytes) -> None:
         """Send an own vote or proposal, and count it."""
         if isinstance(unsigned, Votes):
-            votes = msgspec.structs.replace(unsigned, signatures=signature)
+            votes = unsigned.signed(signature)
             self.gossip.push(votes)
             if votes.round == self.consensus.round:
                 self.consensus.on_votes(votes)
         elif isinstance(unsigned, Proposal):
-            proposal = msgspec.structs.replace(unsigned, signature=signature)
-            self.gossip.push(proposal)
+            proposal = unsigned.signed(signature)
+            self.values.note_sketch(proposal.value, proposal.sketch)
+            self.gossip.push(proposal, AUTHOR_SHARE)
             if proposal.round == self.consensus.round:
                 self.consensus.on_proposal(proposal)
 
@@ -227,10 +339,13 @@ class Member:
 
     def _done(self) -> list[Effect]:
         """The agreed state, then the record, then what these imply."""
+        self._convict_voters()
         agreed = [effect for effect in self._effects if isinstance(effect, Committed)]
         others = [effect for effect in self._effects if not isinstance(effect, Committed)]
-        effects = [*agreed, *self.consensus.take_effects(), *others, *self.gossip.effects]
+        keeps = [keep for keep in self._keeps.values() if keep is not KEPT]
+        effects = [*agreed, *keeps, *self.consensus.take_effects(), *others, *self.gossip.effects]
         self._effects, self.gossip.effects = [], []
+        self._keeps = dict.fromkeys(self._keeps, KEPT)
         return effects
 
     # --- messages ---
@@ -240,7 +355,7 @@ class Member:
             case Votes():
                 self._on_votes(peer, message)
             case Announce():
-                self.gossip.hear((h for h in message.items if h not in self.streams), peer)
+                self.gossip.hear(self.streams.lacking(message.items), peer)
             case Items():
                 for item in message.items:
                     self._on_item(item)
@@ -260,8 +375,14 @@ class Member:
                 self._on_item(message)
             case ValueBody():
                 self._on_value_body(message)
-            case Snapshot():
-                self._on_snapshot(message)
+            case CutBody():
+                self._on_cut_body(message)
+            case Evidence():
+                self._on_evidence(peer, message)
+            case Petition():
+                self._on_petition(peer, message)
+            case _:
+                self._on_catching_up(peer, message)
 
     def _on_bundle(self, peer: int, bundle: Bundle) -> None:
         for part in bundle.parts:
@@ -270,110 +391,156 @@ class Member:
                 raise ProtocolError("a bundle inside a bundle")
             self._handle(peer, message)
 
+    def _on_catching_up(self, peer: int, message: Message) -> None:
+        match message:
+            case Behind():
+                self._on_behind(peer, message)
+            case Fetch():
+                self._on_fetch(peer, message)
+            case Origin():
+                self.catchup.on_origin(peer, message)
+            case Epochs():
+                self.catchup.on_epochs(peer, message)
+            case Manifest():
+                self.catchup.on_manifest(peer, message)
+            case Chunk():
+                self._on_chunk(message)
+
     def _of_this_round(self, peer: int, round: int, message: Message) -> bool:
         """Whether a message is of the current round; others are kept, answered with help, or ask for it."""
         if round < self.consensus.round:
-            if not self._just_entered:
-                self._help(peer, round)
+            if self.gossip.may_serve(peer, "root"):  # it asks for what it lacks, see `_on_root`
+                self.gossip.send([peer], self._root())
         elif round == self.consensus.round + 1 and self._keep_early(peer, message):
             pass
         elif round > self.consensus.round and self.gossip.may_serve(peer, "ask for help"):
-            self.gossip.send([peer], self._root())
+            self.gossip.send([peer], self._digest(answer=True))
         return round == self.consensus.round
 
     def _keep_early(self, peer: int, message: Message) -> bool:
         size = len(wire.encode(message))
-        fits = len(self._early) < 4 * self.genesis.members and self._early_bytes + size <= EARLY_BYTES
+        fits = len(self._early) < 4 * self.roster.members and self._early_bytes + size <= EARLY_BYTES
         if fits:
             self._early.append((peer, message))
             self._early_bytes += size
         return fits
 
+    # --- votes ---
+
     def _on_votes(self, peer: int, votes: Votes) -> None:
-        if not well_formed(votes, self.genesis.members):
-            raise ProtocolError("votes without a voter, a signature a voter, or with a citation out of place")
         if not self._of_this_round(peer, votes.round, votes):
             return
+        if not well_formed(votes, self.roster.active_mask):
+            raise ProtocolError("votes without a voter, a signature a voter, or with a citation out of place")
         tally = self.consensus.tally
         news = tally.news(votes)
         if not news and max(tally.highest[v] for v in votes.by_voter) >= votes.term:
             return
-        self._verify_votes(votes, news)
-        settled = tally.has_certificate(votes)
+        self._verify_votes(votes, news, self.roster)
+        enough = self.roster.quorum.size * (1 if self._is_tight else RELAYED_SHARE)
+        settled = tally.slot(votes.term, votes.step).seen.bit_count() >= enough
         counted = self.consensus.on_votes(votes)
-        if counted.fresh and not settled:  # past a quorum, votes travel by anti-entropy alone
+        self._news += counted.fresh.bit_count()
+        if counted.fresh and not settled:  # past that, votes travel by anti-entropy alone
             self.gossip.relay((votes.round, votes.term, votes.step, wire.vote_body(votes)), counted.fresh)
-        self._effects += [Equivocation(v, _two_votes(tally, votes, v)) for v in counted.twice]
 
-    def _verify_votes(self, votes: Votes, voters: int) -> None:
+    def _convict_voters(self) -> None:
+        tally = self.consensus.tally
+        for votes, voter in tally.take_twice():
+            both = _two_votes(tally, votes, voter, self.roster)
+            if len(both) == 2:  # else a jump of terms in the same event has made the tally forget them
+                self._convict(voter, *both)
+
+    def _verify_votes(self, votes: Votes, voters: int, roster: Roster) -> None:
         """Raise `ProtocolError` unless each of `voters` signed. Whoever sends votes has checked them itself."""
-        data = vote_bytes(self.genesis.federation, votes)
+        data = vote_bytes(roster.federation, roster.epoch, votes)
         for voter, signature in votes.by_voter.items():
-            if voters >> voter & 1 and not self._engine.verify(
-                self.genesis.public_keys[voter], data, signature
-            ):
+            if voters >> voter & 1 and not self._engine.verify(roster.key(voter), data, signature):
                 raise ProtocolError(
                     f"vote of member {voter} in {votes.round}.{votes.term} is not signed by it"
                 )
 
-    def _verify_certificate(self, votes: Votes, step: int) -> None:
-        known = votes.round == self.consensus.round and self.consensus.tally.holds(votes)
-        enough = votes.mask.bit_count() >= self.genesis.quorum.size
-        if (
-            not well_formed(votes, self.genesis.members)
-            or votes.step != step
-            or not enough
-            or votes.value == NIL
-        ):
+    def _verify_certificate(self, votes: Votes, step: int, roster: Roster) -> None:
+        """Raise `ProtocolError` unless these are the votes of a quorum of `roster` for a value."""
+        enough = votes.mask.bit_count() >= roster.quorum.size
+        formed = well_formed(votes, roster.active_mask)
+        if not formed or votes.step != step or not enough or votes.value == NIL:
             raise ProtocolError(f"certificate of {votes.round}.{votes.term} is not a quorum for a value")
+        known = votes.round == self.consensus.round and self.consensus.tally.holds(votes)
         if not known:
-            self._verify_votes(votes, votes.mask)
+            self._verify_votes(votes, votes.mask, roster)
+
+    def _proven(self, commit: Commit, roster: Roster) -> Value:
+        """The value of a commit, once it is proven that a quorum of `roster` agreed on it."""
+        certificate = commit.certificate
+        if certificate.value != _hash(commit.value):
+            raise ProtocolError("commit certificate is for another value")
+        value = wire.decode_body(Value, commit.value)
+        if (value.round, value.epoch) != (certificate.round, roster.epoch):
+            raise ProtocolError(f"commit of round {value.round} is of another round or epoch than its certificate")
+        self._verify_certificate(certificate, SECOND, roster)
+        return value
+
+    def _relayed_votes(self) -> list[Votes]:
+        """Votes queued for relay, as messages; those of an old round or term are of no use any more."""
+        tally, messages = self.consensus.tally, list[Votes]()
+        for (round, term, step, body), mask in self.gossip.take_relayed().items():
+            held = mask & tally.slot(term, step).masks.get(body, 0)
+            if round == self.consensus.round and held:
+                messages.append(tally.votes(term, step, body, held))
+        return messages
+
+    # --- proposals ---
 
     def _on_proposal(self, peer: int, proposal: Proposal) -> None:
         if not self._of_this_round(peer, proposal.round, proposal):
             return
         held = self.consensus.proposals.get(proposal.term)
-        data = proposal_bytes(self.genesis.federation, proposal)
-        if held is not None and (
-            proposal.term in self._twofaced or data == proposal_bytes(self.genesis.federation, held)
-        ):
+        data = self._proposal_bytes(proposal)
+        if held is not None and (proposal.term in self._twofaced or data == self._proposal_bytes(held)):
             return
-        leader = self.genesis.leader(proposal.round, proposal.term)
-        if not self._engine.verify(self.genesis.public_keys[leader], data, proposal.signature):
+        leader = self.consensus.leader(proposal.term)
+        if not self._engine.verify(self.roster.key(leader), data, proposal.signature):
             raise ProtocolError(
                 f"proposal of {proposal.round}.{proposal.term} is not signed by its leader {leader}"
             )
         if held is not None:
             self._twofaced.add(proposal.term)
-            self._effects.append(Equivocation(leader, (wire.encode(held), wire.encode(proposal))))
+            both = (self._proposal_bytes(held), held.signature), (data, proposal.signature)
+            self._convict(leader, *both)
             return
         self._verify_citation(proposal)
+        self.values.note_sketch(proposal.value, proposal.sketch)
         if self.consensus.on_proposal(proposal):
             self.gossip.push(proposal)
+
+    def _proposal_bytes(self, proposal: Proposal) -> bytes:
+        return proposal_bytes(self.genesis.federation, self.roster.epoch, proposal)
 
     def _verify_citation(self, proposal: Proposal) -> None:
         cited = proposal.cited
         if cited is not None:
-            if (cited.round, cited.value) != (
-                proposal.round,
-                _hash(proposal.value),
-            ) or cited.term >= proposal.term:
+            place = (cited.round, cited.value)
+            if place != (proposal.round, _hash(proposal.value)) or cited.term >= proposal.term:
                 raise ProtocolError("proposal cites a certificate for something else")
-            self._verify_certificate(cited, FIRST)
+            self._verify_certificate(cited, FIRST, self.roster)
 
     def _on_commit(self, peer: int, commit: Commit) -> None:
         certificate = commit.certificate
         if certificate.round < self.consensus.round or self._undelivered is not None:
             return
-        if certificate.value != _hash(commit.value):
-            raise ProtocolError("commit certificate is for another value")
+        if self.catchup.contradicts(certificate.round, certificate.value):
+            return
         if not self._of_this_round(peer, certificate.round, commit):
             return
-        self._verify_certificate(certificate, SECOND)
+        self._proven(commit, self.roster)
         self._teacher = peer
+        self.values.note_sketch(commit.value, commit.sketch)
         self.consensus.on_value(commit.value)
         self.consensus.tally.add(certificate, certificate.term)
         self.consensus.advance()
+
+    # --- what is fetched ---
 
     def _on_value_body(self, body: ValueBody) -> None:
         if self.gossip.wanted(_hash(body.value)):
@@ -381,65 +548,107 @@ class Member:
             self.consensus.on_value(body.value)
             self.consensus.advance()
 
+    def _on_cut_body(self, body: CutBody) -> None:
+        if self.gossip.wanted(_hash(body.cut)):
+            self.gossip.got(_hash(body.cut))
+            self.values.on_cut(body.cut)
+            self._go_on()
+
     def _on_pull(self, peer: int, pull: Pull) -> None:
-        items: list[Item] = []
+        entries = [self.streams.at(*at) for at in places(pull.items)]
         for hash in dict.fromkeys(pull.hashes):
-            entry, value = self.streams.get(hash), self.consensus.body(hash)
-            if entry is not None and self.gossip.may_spend(peer, len(entry.item.body)):
-                items.append(entry.item)
-            elif value is not None and self.gossip.may_spend(peer, len(value)):
-                self.gossip.send([peer], ValueBody(value))
-        if items:
-            self.gossip.send([peer], Items(tuple(items)))
+            entry, body = self.streams.get(hash), self._body(hash)
+            if entry is not None:
+                entries.append(entry)
+            elif body is not None and self.gossip.may_spend(peer, len(wire.encode(body))):
+                self.gossip.send([peer], body)
+        items = {entry.hash: entry.item for entry in entries if entry is not None}.values()
+        self.gossip.send_items([peer], [item for item in items if self.gossip.may_spend(peer, len(item.body))])
+
+    def _body(self, hash: bytes) -> ValueBody | CutBody | None:
+        """A value or a cut, by hash."""
+        value, cut = self.consensus.body(hash), self.values.cut_body(hash)
+        if value is not None:
+            return ValueBody(value)
+        return CutBody(cut) if cut is not None else self._past_body(hash)
+
+    def _past_body(self, hash: bytes) -> ValueBody | CutBody | None:
+        for round, commit in self._history.items():
+            if commit.certificate.value == hash:
+                return ValueBody(commit.value)
+            if wire.decode_body(Value, commit.value).cut == hash:
+                cut = self.streams.past_cut(round)
+                return None if cut is None else CutBody(wire.encode(cut))
+        return None
 
     # --- contributions ---
 
     def _on_item(self, item: Item) -> None:
         if item.hash in self.streams:
             return
-        entry = self._engine.read(item, self.genesis)
-        needed = self.gossip.wanted(entry.hash)
-        if not (needed or self.streams.accepts(entry)) or self._is_past(entry):
+        body = wire.contribution(item)
+        if not self._has_use_for(item, body):
             return
-        data = contribution_bytes(self.genesis.federation, entry.body.base, item.body)
-        if not self._engine.verify(self.genesis.public_keys[entry.body.member], data, item.signature):
-            raise ProtocolError(f"contribution of member {entry.body.member} is not signed by it")
+        entry = self._engine.read(item, self.roster.key(body.member), self.genesis, self._engine.verify)
+        self.gossip.announce(place(body.member, body.seq))
         self._take_item(entry)
 
-    def _is_past(self, entry: Entry) -> bool:
+    def _has_use_for(self, item: Item, body: Contribution) -> bool:
+        """Whether an item is of a member under the key in force, beyond what is committed, and not too many are."""
+        if body.member >= self.roster.members and body.base > self.state.round:
+            return False  # of a newcomer, seated by a round that this member has yet to hear of
+        if body.member >= self.roster.members:
+            raise ProtocolError(f"contribution of member {body.member}; there are {self.roster.members}")
+        if self.gossip.wanted(item.hash):
+            return True
+        seat = self.roster.seats[body.member]
+        current = seat.active and body.incarnation == seat.incarnation
+        wanted = self.gossip.wanted(place(body.member, body.seq))
+        return current and not self._is_past(body) and (wanted or self.streams.takes(body.member))
+
+    def _is_past(self, body: Contribution) -> bool:
         """Whether the committed stream has passed this item."""
-        return entry.body.seq <= self.state.heads[entry.body.member].seq and not self.gossip.wanted(
-            entry.hash
-        )
+        head = self.state.heads[body.member]
+        return (body.incarnation, body.seq) <= (head.incarnation, head.seq)
 
     def _take_item(self, entry: Entry) -> None:
-        self.gossip.got(entry.hash)
+        self.gossip.got(entry.hash, place(entry.body.member, entry.body.seq))
         if entry.hash in self.streams:
             return
+        self._news += 1
         branches = self.streams.add(entry)
         if branches is not None:
-            first, second = (wire.encode(branch.item) for branch in branches)
-            self._effects.append(Equivocation(entry.body.member, (first, second)))
-        self.gossip.announce(entry.hash)
-        if entry.is_news:
-            self._open_window()
+            self._convict(entry.body.member, *map(self._signed_item, branches))
+        if entry.is_news and self._open_window() and self.roster.members > STRAIGHT:
+            self.gossip.push(Items((entry.item,)))  # whole and at once, so that everybody joins in time
         self._watch_window()
+        if self._undelivered is not None or self.consensus.proposals:
+            self._go_on()
+
+    def _signed_item(self, entry: Entry) -> tuple[bytes, bytes]:
+        return contribution_bytes(self.genesis.federation, entry.body, entry.hash), entry.item.signature
+
+    def _go_on(self) -> None:
+        """Something that was missing has come."""
         if self._undelivered is not None:
             self._deliver()
-        elif self.consensus.proposals:
+        else:
             self.consensus.advance()
 
-    def _open_window(self) -> None:
-        if self.genesis.agrees and self._window < self.consensus.round:
+    def _open_window(self) -> bool:
+        """Open this round's window, if it is not; whether it was opened."""
+        opens = self.roster.agrees and self._window < self.consensus.round
+        if opens:
             self._window = self.consensus.round
             self._effects.append(WindowOpened(self._window))
+        return opens
 
     def _watch_window(self) -> None:
         """Close the window when all have advanced, or `collect_ms` after a quorum has."""
         advanced = self.streams.advanced(self.consensus.round)
-        if self._window < self.consensus.round or advanced < self.genesis.quorum.size:
+        if self._window < self.consensus.round or advanced < self.roster.quorum.size:
             return
-        if advanced == self.genesis.members:
+        if advanced == len(self.roster.active):
             self.consensus.close_window()
         elif self._collecting < self.consensus.round:
             self._collecting = self.consensus.round
@@ -449,43 +658,47 @@ class Member:
     # --- the judge that consensus asks ---
 
     def fresh_value(self) -> bytes | None:
-        """The furthest cut that can be proposed, once a quorum has advanced."""
-        round = self.consensus.round
-        cut = self.streams.cut(round)
-        if len(cut) < self.genesis.quorum.size:
-            return None
-        result = self._engine.apply(self.state, self.streams.collect(cut, round))
-        return wire.encode(Value(round, self._previous, EPOCH, cut, result.hash))
+        """The furthest cut that can be proposed, once a quorum has advanced, and the change that is due."""
+        return self.values.fresh(self.docket.due(self.consensus.round))
+
+    def sketch(self, value: bytes) -> bytes:
+        """What lets others rebuild the cut of a value."""
+        return self.values.sketch(value)
 
     def judge(self, value: bytes) -> Verdict:
         """Whether a value is valid: right place, enough origins, sound streams, and the result recomputed is equal."""
-        hash = _hash(value)
-        if hash not in self._verdicts:
-            if self._lacks(hash):
-                return Verdict.UNKNOWN
-            try:
-                verdict = Verdict.VALID if self._is_valid(wire.decode_body(Value, value)) else Verdict.INVALID
-            except Missing as gap:
-                self._fetch(hash, gap, None)
-                return Verdict.UNKNOWN
-            except (Broken, ProtocolError):
-                verdict = Verdict.INVALID
-            self._verdicts[hash] = verdict
-        return self._verdicts[hash]
+        if self._lacks(_hash(value)):
+            return Verdict.UNKNOWN
+        try:
+            outcome = self.values.open(value)
+        except Missing as gap:
+            self._fetch(_hash(value), gap, None)
+            self.gossip.hint(gap.names, self._proposers(value))
+            return Verdict.UNKNOWN
+        except Broken:
+            return Verdict.INVALID
+        self.streams.needed.update(entry.hash for entry in outcome.entries)  # others may ask for them
+        if _hash(value) not in self._keeps:
+            items = tuple(entry.item for entry in outcome.entries)
+            self._keeps[_hash(value)] = Keep(wire.encode(Cut(outcome.cut)), items)
+        return Verdict.VALID
+
+    def _proposers(self, value: bytes) -> list[int]:
+        """Who proposed a value: they must hold what it cites, if nobody else does."""
+        terms = (term for term, proposal in self.consensus.proposals.items() if proposal.value == value)
+        return [leader for leader in map(self.consensus.leader, terms) if leader != self.me]
 
     def _lacks(self, value_hash: bytes) -> bool:
-        return any(item not in self.streams for item in self._gaps.get(value_hash, ()))
+        gap = self._gaps.get(value_hash)
+        return gap is not None and (
+            any(hash not in self.streams and self.values.cut_body(hash) is None for hash in gap.hashes)
+            or any(self.streams.lacks(*at) for at in gap.places)
+        )
 
     def _fetch(self, value_hash: bytes, gap: Missing, source: int | None) -> None:
-        self._gaps[value_hash] = gap.hashes
-        self.gossip.want(gap.hashes, source)
-
-    def _is_valid(self, value: Value) -> bool:
-        place = (value.round, value.previous, value.epoch) == (self.consensus.round, self._previous, EPOCH)
-        if not place or len(value.cut) < self.genesis.quorum.size:
-            return False
-        entries = self.streams.collect(value.cut, value.round)
-        return self._engine.apply(self.state, entries).hash == value.result
+        self._gaps[value_hash] = gap
+        self.streams.needed.update(gap.hashes)
+        self.gossip.want(gap.names, source)
 
     def want(self, value_hash: bytes) -> None:
         """Fetch the body of a value that a quorum voted for."""
@@ -493,9 +706,9 @@ class Member:
 
     def decide(self, value: bytes, certificate: Votes) -> None:
         """The round is over: apply the value once all its items are here."""
-        self._undelivered = (value, certificate)
-        self.gossip.push(Commit(value, certificate))
-        self._deliver()
+        if not self.catchup.contradicts(certificate.round, certificate.value):
+            self._undelivered = (value, certificate)
+            self._deliver()
 
     def _deliver(self) -> None:
         assert self._undelivered is not None
@@ -503,45 +716,69 @@ class Member:
         if self._lacks(certificate.value):
             return
         try:
-            value = wire.decode_body(Value, raw)
-            entries = self.streams.collect(value.cut, value.round)
-            state = self._engine.apply(self.state, entries)
+            outcome = self.values.open(raw)
         except Missing as gap:
             self._fetch(certificate.value, gap, self._teacher)
-        except (Broken, ProtocolError) as error:
-            self._halt(certificate, str(error))
+        except Broken as broken:
+            self._halt(certificate, str(broken))
         else:
-            if state.hash != value.result:
-                self._halt(certificate, "its cut does not lead to its state")
-                return
-            self.streams.commit(entries, state.heads)
-            self._enter(state, Commit(raw, certificate), skipped=0)
+            commit = Commit(raw, certificate, self.values.sketch(raw))
+            self.streams.commit(outcome.value.round, outcome.entries, outcome.state.heads)
+            epochs = () if outcome.value.change is None else (commit,)
+            effect = Committed(
+                outcome.state, certificate.term, 0, commit, outcome.cut, tuple(outcome.entries), epochs
+            )
+            self._enter(effect)
 
     def _halt(self, certificate: Votes, reason: str) -> None:
         """More members lie than are tolerated: take no further part, unless a later state is proven."""
         self._undelivered = None
-        leader = self.genesis.leader(certificate.round, certificate.term)
+        leader = self.consensus.leader(certificate.term)
         self._effects.append(Blame(leader, f"round {certificate.round} was agreed on a bad value: {reason}"))
 
-    def _enter(self, state: State, commit: Commit, skipped: int) -> None:
+    def _enter(self, committed: Committed) -> None:
         """Take over an agreed state and begin the next round."""
-        self._just_entered = True
-        self.state, self._undelivered, self._previous = state, None, _hash(commit.value)
-        self._history[state.round] = self.last_commit = commit
+        state, commit = committed.state, committed.commit
+        self._convict_voters()
+        changed = state.roster.epoch != self.roster.epoch
+        self.state, self._undelivered, self.last_commit = state, None, commit
+        self._history[state.round] = commit
         self._history = {k: c for k, c in self._history.items() if k > state.round - KEPT_ROUNDS}
-        self._verdicts.clear()
-        self._gaps.clear()
-        self._twofaced.clear()
-        self.gossip.want_nothing()
-        own = self.consensus.durable.own
-        self.consensus.enter_round(state.round + 1, tuple(s for s in own if _seq(s) > state.heads[self.me].seq))
-        self._effects.append(Committed(state, commit.certificate.term, skipped, commit))
+        self.library.epochs += committed.epochs
+        self.library.keep(state, commit)
+        self._begin_round(state, _hash(commit.value))
+        self._effects.append(committed)
+        if changed:
+            self._meet()
+        if self._teacher is None and committed.cut is not None and self.roster.members <= STRAIGHT:
+            self.gossip.push(commit)
         if self._teacher is not None:
             self.gossip.send([self._teacher], self._root())
             self._teacher = None
-        if any(entry.is_news for entry in self.streams.newer(self.consensus.round)):
+        if self.docket.petitions or any(entry.is_news for entry in self.streams.newer(self.consensus.round)):
             self._open_window()
         self._watch_window()
+        self._replay_early()
+
+    def _begin_round(self, state: State, previous: bytes) -> None:
+        self._gaps.clear()
+        self._keeps.clear()
+        self._twofaced.clear()
+        self.gossip.want_nothing()
+        self.values.enter(state, previous)
+        self.catchup.enter(state)
+        self.me = self._seat()
+        own = self.consensus.durable.own if self.me is not None else ()
+        own = tuple(signed for signed in own if _seq(signed) > self._head_seq())
+        self.consensus.enter_round(state.round + 1, own, state.roster, state.leaders, self.me)
+
+    def _meet(self) -> None:
+        """The membership has changed."""
+        self.gossip.meet(self.roster, self.me)
+        self.docket.meet(self.roster)
+        self._own_seq = max(self._own_seq, self._head_seq()) if self.me is not None else 0
+
+    def _replay_early(self) -> None:
         early, self._early, self._early_bytes = self._early, [], 0
         for peer, message in early:
             try:
@@ -549,16 +786,64 @@ class Member:
             except ProtocolError as error:
                 self._effects.append(Blame(peer, str(error)))
 
+    # --- membership ---
+
+    def _convict(self, member: int, first: tuple[bytes, bytes], second: tuple[bytes, bytes]) -> None:
+        """A member signed two bodies for one slot; each is (signed bytes, signature)."""
+        self._take_evidence(membership.evidence_of(member, (first[0], second[0]), (first[1], second[1])))
+
+    def _on_evidence(self, peer: int, evidence: Evidence) -> None:
+        if self.gossip.may_serve(peer, "evidence", CLAIMS) and self.docket.hear_evidence(evidence):
+            self._tell(evidence)
+
+    def _take_evidence(self, evidence: Evidence) -> None:
+        if self.docket.note(evidence):
+            self._tell(evidence)
+
+    def _tell(self, evidence: Evidence) -> None:
+        self._effects.append(Equivocation(evidence))
+        self.gossip.push(evidence)
+
+    def _on_petition(self, peer: int, petition: Petition) -> None:
+        if self.gossip.may_serve(peer, "petition", CLAIMS) and self.docket.hear_petition(petition):
+            self._tell_of(petition)
+
+    def _tell_of(self, petition: Petition) -> None:
+        self.gossip.push(msgspec.structs.replace(petition, epoch=self.roster.epoch))
+        self._open_window()
+
     # --- anti-entropy ---
 
     def _tick(self) -> None:
-        self.gossip.tick()
-        self._just_entered = False
-        peer = self.gossip.any_peer()
-        if peer is not None:
-            self.gossip.send([peer], self._root())
-        if self._undelivered is None:
-            self.consensus.advance()
+        self._ticks += 1
+        busy = self._window == self.consensus.round or self._undelivered is not None
+        self.gossip.tick(0 if not busy else TIGHT_HASTE if self._is_tight else BUSY_HASTE)
+        self.values.tick()
+        self._gaps.clear()  # what came may have made room again, what a sketch named may not exist
+        self.catchup.tick()
+        if self._ticks % REFILL_TICKS == 0:
+            self.streams.refill()
+        self._compare(busy)
+        self._go_on()
+
+    def _compare(self, busy: bool) -> None:
+        """Anti-entropy: while a round is under way only once gossip runs dry, and the more the longer it does."""
+        durable, before = self.consensus.durable, self._place
+        self._place = (durable.round, durable.term, durable.step)
+        runs_dry = self._place == before and self._news <= self.roster.members // NEWS_SHARE
+        self._dry, self._news = self._dry + 1 if busy and runs_dry else 0, 0
+        if not busy:
+            self.gossip.send(self.gossip.some(1), self._root())
+        elif runs_dry:
+            peers = self.gossip.some(min(self._dry, DRY_PEERS) + self._is_tight)
+            self.gossip.send(peers, self._digest(answer=self._is_tight))
+
+    @property
+    def _is_tight(self) -> bool:
+        """Whether hardly more members than a quorum are heard of, so that everything has to reach everybody."""
+        waits = self._window == self.consensus.round and not self.consensus.window_closed
+        heard = int(self.state.origins.sum()) if waits else self.streams.advanced(self.consensus.round)
+        return heard - self.roster.quorum.size < self.roster.quorum.tolerated // 2
 
     def _root(self) -> Root:
         return root_of(self.streams, self.consensus)
@@ -566,6 +851,11 @@ class Member:
     def _on_root(self, peer: int, root: Root) -> None:
         if root.round < self.consensus.round:
             self._help(peer, root.round)
+        elif root.round > self.consensus.round + 1:
+            self.catchup.ask(peer)
+        elif root.round > self.consensus.round:
+            if self.gossip.may_serve(NOBODY, "behind"):  # many say so at once
+                self.gossip.send([peer], self._digest(answer=False))
         elif root != self._root() and self.gossip.may_serve(peer, "digest"):
             self.gossip.send([peer], self._digest(answer=True))
 
@@ -573,64 +863,84 @@ class Member:
         return digest_of(self.streams, self.consensus, answer=answer)
 
     def _on_digest(self, peer: int, digest: Digest) -> None:
-        if len(digest.seqs) != 4 * self.genesis.members:
-            raise ProtocolError(
-                f"digest of {len(digest.seqs) // 4} members; there are {self.genesis.members}"
-            )
         if digest.round < self.consensus.round:
-            self._help(peer, digest.round)
+            self._help(peer, digest.round, digest)
             return
         if digest.round == self.consensus.round and self.gossip.may_serve(peer, "delta"):
-            for record in delta_for(peer, digest, self.streams, self.consensus, self.genesis):
+            for record in delta_for(peer, digest, self.streams, self.consensus):
                 self.gossip.send([peer], record)
-        if digest.answer and self.gossip.may_serve(peer, "digest"):
+        if digest.round > self.consensus.round + 1:
+            self.catchup.ask(peer)
+        elif digest.answer and self.gossip.may_serve(peer, "digest"):
             self.gossip.send([peer], self._digest(answer=False))
 
-    def _relayed_votes(self) -> list[Votes]:
-        """Votes queued for relay, as messages; those of an old round or term are of no use any more."""
-        tally, messages = self.consensus.tally, list[Votes]()
-        for (round, term, step, body), mask in self.gossip.take_relayed().items():
-            if round == self.consensus.round and body in tally.slot(term, step).masks:
-                messages.append(tally.votes(term, step, body, mask))
-        return messages
+    # --- those who are behind ---
 
-    def _help(self, peer: int, round: int) -> None:
+    def _help(self, peer: int, round: int, digest: Digest | None = None) -> None:
         """Show a member of an old round why it is over: never a refusal without showing why."""
-        commit, last = self._history.get(round), self.last_commit
-        if commit is not None:
-            if self.gossip.may_serve(peer, f"help {round}"):
-                self.gossip.send([peer], commit)
-        elif last is not None and self.gossip.may_send_snapshot(peer):
-            self.gossip.send([peer], Snapshot(last.value, last.certificate, self.state.packed))
+        commit = self._history.get(round)
+        if commit is None:
+            if self.gossip.may_serve(peer, "help"):
+                # It says how far behind it is, see `CatchUp`; if it has, no commit can help it, but a state can.
+                state = None if digest is None else self.library.answer(Behind(round, self.roster.epoch))
+                self.gossip.send([peer], state or self._root())
+        elif self.gossip.may_serve(peer, f"help {round}"):
+            self.gossip.send([peer], _lacking(commit, digest))
 
-    def _on_snapshot(self, snapshot: Snapshot) -> None:
-        """Jump to a state proven by its certificate; the streams beyond it go on."""
-        certificate = snapshot.certificate
-        if certificate.round < self.consensus.round:
+    def _on_behind(self, peer: int, behind: Behind) -> None:
+        begins = behind.checkpoint and behind.round == 1
+        if behind.epoch < 0:
+            due = self.gossip.may_serve(peer, "origin")
+            answer: Message | None = self.library.origin(behind.checkpoint) if due else None
+        elif behind.round in self._history and not begins:
+            answer = self._history[behind.round]
+        else:
+            answer = self.library.answer(behind)
+        if answer is not None and self.gossip.may_serve(peer, type(answer).__name__):
+            self.gossip.send([peer], answer)
+
+    def _on_fetch(self, peer: int, fetch: Fetch) -> None:
+        for number in fetch.chunks:
+            chunk = self.library.chunk(fetch.state, number)
+            if chunk is None or not self.gossip.may_spend(peer, len(chunk.data)):
+                return  # packing the next one, only to refuse it too, costs more than asking does
+            self.gossip.send([peer], chunk)
+
+    def _on_chunk(self, chunk: Chunk) -> None:
+        """Jump to a state whose every chunk has come; the streams beyond it go on."""
+        download = self.catchup.download
+        state = self.catchup.on_chunk(chunk)
+        if state is None or download is None:
             return
-        if certificate.value != _hash(snapshot.value):
-            raise ProtocolError("snapshot certificate is for another value")
-        self._verify_certificate(certificate, SECOND)
-        value = wire.decode_body(Value, snapshot.value)
-        data = wire.unpack(snapshot.state, wire.MAX_UNPACKED)
-        if _hash(data) != value.result or value.round != certificate.round:
-            raise ProtocolError("snapshot is not the state that its certificate proves")
-        skipped = value.round - self.state.round - 1
-        state = State.from_bytes(data, self.genesis.rules)
+        if (state.round, state.roster.hash) != (download.value.round, download.value.roster):
+            raise ProtocolError("state of another round or roster than its value names")
+        skipped = state.round - self.state.round - 1
+        epochs = self.catchup.epochs_before(download.value.epoch)
+        if download.value.change is not None:
+            epochs = (*epochs, download.manifest.commit)
         self.streams.restart(state.heads)
-        self._enter(state, Commit(snapshot.value, certificate), skipped)
+        commit = download.manifest.commit
+        self._enter(Committed(state, commit.certificate.term, skipped, commit, None, (), epochs))
+
+
+def _lacking(commit: Commit, digest: Digest | None) -> Commit | Votes:
+    """What of a commit a member with this digest does not know yet."""
+    certificate = commit.certificate
+    if digest is not None and digest.holds_proposal and digest.term == certificate.term:
+        return certificate.beyond(int.from_bytes(digest.second, "little")) or commit
+    return commit
 
 
 def _seq(signed: Signed) -> int:
     return wire.decode_body(Contribution, signed.body).seq
 
 
-def _two_votes(tally: Tally, votes: Votes, voter: int) -> tuple[bytes, bytes]:
-    """Two messages, each with one vote of `voter`, for two bodies in the slot of `votes`."""
-    held = tally.slot(votes.term, votes.step).masks.items()
-    bodies = [body for body, mask in held if mask >> voter & 1]
-    first, second = (wire.encode(tally.votes(votes.term, votes.step, body, 1 << voter)) for body in bodies[:2])
-    return first, second
+def _two_votes(tally: Tally, votes: Votes, voter: int, roster: Roster) -> list[tuple[bytes, bytes]]:
+    """(signed bytes, signature) of two votes of `voter` for two bodies in the slot of `votes`."""
+    held = tally.slot(votes.term, votes.step).bodies
+    bodies = [body for body, by_voter in held.items() if voter in by_voter]
+    both = [tally.votes(votes.term, votes.step, body, 1 << voter) for body in bodies[:2]]
+    return [(vote_bytes(roster.federation, roster.epoch, one), one.signatures) for one in both]
 
 
 def _hash(data: bytes) -> bytes:

@@ -16,7 +16,9 @@ from qorum.core import wire
 from qorum.core.cells import UNKNOWN, Cells
 from qorum.core.columns import Columns
 from qorum.core.genesis import Genesis
-from qorum.core.messages import Contribution, Head, Item, Record
+from qorum.core.messages import Change, Contribution, Head, Item, Join, Kind, Record, Rekey
+from qorum.core.roster import Roster
+from qorum.core.verify import Verify
 from qorum.errors import ProtocolError
 from qorum.merge.accusation import accuse, excluded
 from qorum.merge.fixed import Ints, to_float
@@ -40,16 +42,18 @@ class Entry:
     columns: Columns
 
     @classmethod
-    def read(cls, item: Item, genesis: Genesis) -> Entry:
-        """Check the form of an item from the network, not its signature. Raises `ProtocolError`."""
+    def read(cls, item: Item, key: bytes, genesis: Genesis, verify: Verify) -> Entry:
+        """An item from the network: size, form, signature by its author's `key`, payload, in this order.
+
+        Raises `ProtocolError`.
+        """
         if len(item.body) > genesis.config.max_bytes_per_round:
             limit = genesis.config.max_bytes_per_round
             raise ProtocolError(f"contribution of {len(item.body)} bytes; the limit is {limit}")
-        body = wire.decode_body(Contribution, item.body)
-        if body.member >= genesis.members:
-            raise ProtocolError(f"contribution of member {body.member}; there are {genesis.members}")
-        columns = Columns.unpack(body.payload, genesis.config.n_actions, genesis.members)
-        return cls(item, item.hash, body, columns)
+        body = wire.contribution(item)
+        if not verify(key, contribution_bytes(genesis.federation, body, item.hash), item.signature):
+            raise ProtocolError(f"contribution of member {body.member} is not signed by it")
+        return cls(item, item.hash, body, Columns.unpack(body.payload, genesis.config.n_actions))
 
     @property
     def rows(self) -> int:
@@ -67,12 +71,18 @@ class Entry:
         return Head(self.body.incarnation, self.body.seq, self.hash, self.body.base)
 
 
+def contribution_bytes(federation: bytes, body: Contribution, hash: bytes) -> bytes:
+    """What the author of a stream item signs. One slot an incarnation and seq: two bodies for one are evidence."""
+    return wire.signed_bytes(Kind.CONTRIBUTION, federation, body.incarnation, body.seq, 0, hash)
+
+
 class _Stored(Record, frozen=True):
     """A state as bytes: what is hashed, and what a snapshot carries."""
 
     round: int
     since: int
     n_actions: int
+    roster: bytes
     heads: tuple[Head, ...]
     columns: tuple[bytes, ...]
 
@@ -82,6 +92,7 @@ _stored = msgspec.msgpack.Decoder(_Stored)
 _COLUMNS = (
     ("<u8", "state_hash"), ("|u1", "action"), ("<i8", "value"), ("<i8", "before"), ("<i8", "support"),
     ("<i8", "reporters"), ("|u1", "confirmed"), ("<i8", "moves"), ("|u1", "masks"), ("|u1", "convicted"),
+    ("|u1", "origins"),
     ("<i8", "key"), ("<i8", "register value"), ("<i4", "visits"), ("<i8", "spread"), ("<i4", "base"),
     ("<i8", "version"),
 )  # fmt: skip
@@ -91,8 +102,8 @@ _COLUMNS = (
 class State:
     """The outcome of a round. Immutable and shared; every column is the same at every honest member."""
 
-    rules: Rules
-    """From the genesis; not part of the bytes."""
+    roster: Roster
+    """Who decides the next round."""
     round: int
     cells: Cells
     merged: Merged
@@ -104,6 +115,8 @@ class State:
     masks: NDArray[np.bool_]
     """bool[n, n]: masks[i, j] = member i has caught member j."""
     heads: tuple[Head, ...]
+    origins: NDArray[np.bool_]
+    """bool[n], members whose stream advanced in this round; all of them before the first."""
     convicted: NDArray[np.bool_]
     """bool[n], members that were excluded at any time; only ever grows, so the table begins anew at most n times."""
     since: int
@@ -116,7 +129,7 @@ class State:
         """Round 0: nothing is known."""
         n, none = genesis.members, np.zeros(0, dtype=np.int64)
         return cls(
-            rules=genesis.rules,
+            roster=genesis.roster,
             round=0,
             cells=Cells.empty(genesis.config.n_actions),
             merged=Merged(none, none, none, none.astype(bool)),
@@ -125,12 +138,21 @@ class State:
             registers=Registers.empty(),
             masks=np.zeros((n, n), dtype=bool),
             heads=(Head(0, 0, ORIGIN),) * n,
+            origins=np.ones(n, dtype=bool),
             convicted=np.zeros(n, dtype=bool),
             since=0,
         )
 
-    def apply(self, entries: Sequence[Entry]) -> State:
-        """The state after the next round, whose cut adds `entries`: those of each member in stream order."""
+    @property
+    def rules(self) -> Rules:
+        """The numbers of the merge."""
+        return self.roster.rules
+
+    def apply(self, entries: Sequence[Entry], change: Change | None = None) -> State:
+        """The state after the next round, whose cut adds `entries`: those of each member in stream order.
+
+        A change of membership comes last: the members of the old roster made this round.
+        """
         rules = self.rules
         entries = self._affordable(entries)
         cells = self._extended(entries)
@@ -143,6 +165,7 @@ class State:
             moves=self.moves[:-1],
             excluded=excluded(masks, rules.tolerated),
             since=self.since,
+            joined=self._joined,
         )
         registers = self.registers.absorb(writes)
         heals = rules.evidence == "replay" and bool((ground.excluded & ~self.convicted).any())
@@ -151,10 +174,30 @@ class State:
         heads = list(self.heads)
         for entry in entries:
             heads[entry.body.member] = entry.head
-        return State(
-            rules=rules, round=self.round + 1, cells=cells, merged=merged, before=ground.previous,
+        origins = np.zeros(len(heads), dtype=bool)
+        origins[[entry.body.member for entry in entries]] = True
+        state = State(
+            roster=self.roster, round=self.round + 1, cells=cells, merged=merged, before=ground.previous,
             moves=np.append(moved, self.moves[:-1]), registers=registers, masks=masks, heads=tuple(heads),
+            origins=origins,
             convicted=self.convicted | ground.excluded, since=ground.round if heals else self.since,
+        )  # fmt: skip
+        return state if change is None else state._changed(change)
+
+    def _changed(self, change: Change) -> State:
+        """This state with another roster: who is gone counts and accuses no more, and is accused no more."""
+        roster, heads = self.roster.after(change, self.round), list(self.heads)
+        grown = roster.members - len(heads)
+        heads += [Head(0, 0, ORIGIN, self.round)] * grown
+        if not isinstance(change, Join):  # nothing under the old key goes on; who is gone has no other
+            incarnation = change.incarnation + (not isinstance(change, Rekey))
+            heads[change.member] = Head(incarnation, 0, ORIGIN, self.round)
+        active = np.array([seat.active for seat in roster.seats])
+        masks = np.pad(self.masks, ((0, grown), (0, grown))) & active & active[:, None]
+        return replace(
+            self, roster=roster, heads=tuple(heads), masks=masks,
+            registers=self.registers.take(active[self.registers.member]),
+            origins=np.pad(self.origins, (0, grown)), convicted=np.pad(self.convicted, (0, grown)),
         )  # fmt: skip
 
     def _affordable(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -164,7 +207,8 @@ class State:
         registers as its visit budget, and a new cell counts only if it was visited.
         """
         n = len(self.heads)
-        room = self.rules.visit_budget(self.round + 1) - np.bincount(self.registers.member, minlength=n)
+        budget = self.rules.visit_budget(self.round + 1 - self._joined)
+        room = budget - np.bincount(self.registers.member, minlength=n)
         rows = np.zeros(n, dtype=np.int64)
         for entry in entries:
             rows[entry.body.member] += entry.rows
@@ -200,6 +244,7 @@ class State:
 
     def _accused(self, entries: Iterable[Entry]) -> NDArray[np.bool_]:
         masks, n = self.masks, len(self.heads)
+        active = np.array([seat.active for seat in self.roster.seats])
         changes = [
             (entry.body.member, entry.columns.accused)
             for entry in entries
@@ -208,52 +253,58 @@ class State:
         if changes:
             masks = masks.copy()
             for member, mask in changes:
-                masks[member] = np.unpackbits(np.frombuffer(mask, np.uint8), count=n, bitorder="little")
+                masks[member] = np.unpackbits(np.frombuffer(mask, np.uint8), count=n, bitorder="little") & active
                 masks[member, member] = False
         return masks
 
     @cached_property
     def hash(self) -> bytes:
-        """32 bytes; equal if and only if every column is."""
-        return hashlib.sha256(self.to_bytes()).digest()
+        """32 bytes; equal if and only if every column is. The hash of the hashes of its chunks."""
+        return hashlib.sha256(self.chunk_hashes).digest()
 
     @cached_property
-    def packed(self) -> bytes:
-        """Compressed bytes, as a snapshot carries them."""
-        return wire.pack(self.to_bytes())
+    def chunk_hashes(self) -> bytes:
+        """32 bytes for each chunk of the canonical bytes, so that any peer can be asked for any chunk."""
+        view = memoryview(self.to_bytes())
+        return b"".join(hashlib.sha256(view[at : at + wire.CHUNK]).digest() for at in range(0, len(view), wire.CHUNK))
 
     def to_bytes(self) -> bytes:
         """Canonical bytes."""
         m = self.merged
         columns: tuple[NDArray[Any], ...] = (
             self.cells.state_hash, self.cells.action, m.value, self.before, m.support, m.reporters, m.confirmed,
-            self.moves, np.packbits(self.masks, axis=None), np.packbits(self.convicted), *self.registers.columns(),
+            self.moves, np.packbits(self.masks, axis=None), np.packbits(self.convicted), np.packbits(self.origins),
+            *self.registers.columns(),
         )  # fmt: skip
         raw = tuple(c.astype(kind).tobytes() for c, (kind, _) in zip(columns, _COLUMNS, strict=True))
-        return wire.encode(_Stored(self.round, self.since, self.cells.n_actions, self.heads, raw))
+        roster = self.roster.to_bytes()
+        return wire.encode(_Stored(self.round, self.since, self.cells.n_actions, roster, self.heads, raw))
 
     @classmethod
-    def from_bytes(cls, data: bytes, rules: Rules) -> State:
+    def from_bytes(cls, data: bytes, genesis: Genesis) -> State:
         """Undo `to_bytes`. The caller checks the hash; raises `ProtocolError` if the form is broken."""
         try:
             stored = _stored.decode(data)
+            roster = genesis.roster.decode(stored.roster)
             wide = [np.frombuffer(raw, kind) for raw, (kind, _) in zip(stored.columns, _COLUMNS, strict=True)]
             ints = [c.astype(np.int64) for c in wide]
         except (msgspec.DecodeError, ValueError) as error:
             raise ProtocolError(f"bytes are not a state: {error}") from error
-        n, sizes = rules.n_members, [len(column) for column in wide]
-        expected = [sizes[0]] * 7 + [rules.base_window + 1, -(-n * n // 8), -(-n // 8)] + [sizes[10]] * 6
-        if sizes != expected or len(stored.heads) != n or stored.n_actions != rules.n_actions:
+        n, sizes = roster.members, [len(column) for column in wide]
+        row, table = -(-n // 8), -(-n * n // 8)
+        expected = [sizes[0]] * 7 + [genesis.config.base_window + 1, table, row, row] + [sizes[11]] * 6
+        if sizes != expected or len(stored.heads) != n or stored.n_actions != genesis.config.n_actions:
             raise ProtocolError("bytes are a state of another federation, or columns of it are cut short")
         masks = np.unpackbits(wide[8], count=n * n).reshape(n, n).astype(bool)
         return cls(
-            rules=rules,
+            roster=roster,
             round=stored.round,
             cells=Cells(wide[0], wide[1], stored.n_actions),
             merged=Merged(ints[2], ints[4], ints[5], ints[6].astype(bool)),
             before=ints[3],
             moves=ints[7],
-            registers=Registers(*ints[10:]),
+            registers=Registers(*ints[11:]),
+            origins=np.unpackbits(wide[10], count=n).astype(bool),
             convicted=np.unpackbits(wide[9], count=n).astype(bool),
             masks=masks,
             heads=stored.heads,
@@ -263,6 +314,20 @@ class State:
     # --- what follows from it ---
 
     @cached_property
+    def leaders(self) -> tuple[int, ...]:
+        """Who leads the terms of the next round, in turn: those first who had a part in this one.
+
+        So a member that is away costs the others one term, once, and not one in every round that it is drawn for.
+        """
+        order = self.roster.order(self.round + 1)
+        return tuple(sorted(order, key=lambda member: not self.origins[member]))
+
+    @cached_property
+    def _joined(self) -> Ints:
+        """int64[n], what visit budgets are counted from."""
+        return np.array([seat.joined for seat in self.roster.seats], dtype=np.int64)
+
+    @cached_property
     def excluded(self) -> NDArray[np.bool_]:
         """bool[n], members that do not count in the merge."""
         return excluded(self.masks, self.rules.tolerated)
@@ -270,7 +335,7 @@ class State:
     @cached_property
     def ground(self) -> Ground:
         """What this round was merged on."""
-        return Ground(self.round, self.before, self.moves[1:], self.excluded, self.since)
+        return Ground(self.round, self.before, self.moves[1:], self.excluded, self.since, self._joined)
 
     @cached_property
     def spread(self) -> Ints:
@@ -289,8 +354,9 @@ class State:
         return merge(self.registers, replace(self.ground, excluded=self.excluded | members), self.rules)
 
     def written_since(self, heads: Sequence[Head], but_by: int) -> int:
-        """Registers that others than `but_by` wrote after these stream heads."""
-        known = np.array([head.incarnation << 32 | head.seq for head in heads], dtype=np.int64)
+        """Registers that others than `but_by` wrote after these stream heads, of which new members have none yet."""
+        known = np.zeros(len(self.heads), dtype=np.int64)
+        known[: len(heads)] = [head.incarnation << 32 | head.seq for head in heads]
         author = self.registers.member
         return int(((self.registers.version > known[author]) & (author != but_by)).sum())
 

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from qorum.core.genesis import Genesis
 from qorum.core.member import Member
+from qorum.core.roster import Roster
 
 
 def status(member: Member) -> str:
     """One line: which round and term, what the member waits for, and how much is there of it."""
-    genesis, consensus = member.genesis, member.consensus
-    q, advanced = genesis.quorum.size, member.streams.advanced(consensus.round)
-    if member.backlog_is_full:
-        return f"{member.uncommitted} contributions wait for a round; the agent learns on and states no more till then"
-    if not genesis.agrees:
-        least = genesis.config.min_peers_for_consensus
-        return f"gossip only: {genesis.members} members, and rounds need {least}"
+    roster, consensus = member.roster, member.consensus
+    n, _, q, _ = roster.quorum
+    advanced = member.streams.advanced(consensus.round)
+    if member.catchup.download is not None:
+        download = member.catchup.download
+        return f"fetching the state of round {download.value.round}: {len(download.chunks)} of {download.size} chunks"
+    if member.me is None:
+        return f"observer in round {consensus.round}: holds no seat, follows and signs nothing"
+    if not roster.agrees:
+        return f"gossip only: {n} members, and rounds need {roster.config.min_peers_for_consensus}"
     if member.halted:
         return f"halted in round {consensus.round}: more members lie than are tolerated; see the log"
     if member.catching_up:
         return f"round {consensus.round} is agreed; fetching its contributions"
     if consensus.term == 0 and not consensus.proposals and advanced < q:
-        return f"round {consensus.round}: {advanced} of {genesis.members} members heard from, {q} needed"
+        return f"round {consensus.round}: {advanced} of {n} members heard from, {q} needed"
     voted = max(consensus.tally.slot(consensus.term, step).seen.bit_count() for step in (1, 2))
-    leader = genesis.leader(consensus.round, consensus.term)
+    leader = consensus.leader(consensus.term)
     return f"round {consensus.round}.{consensus.term}: led by member {leader}, {voted} voted, {q} needed"
 
 
-def tolerance(genesis: Genesis) -> str:
+def tolerance(roster: Roster) -> str:
     """One line: how many members may lie or be away."""
-    n, f, q, crash_only = genesis.quorum
+    n, f, q, crash_only = roster.quorum
     if crash_only:
         return f"{n} members, crash faults only: no liar is tolerated, any {q} agree"
     if f == 0:

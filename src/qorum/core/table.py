@@ -89,6 +89,7 @@ class FederatedQTable:
     ) -> None:
         self.genesis = genesis
         self.config = genesis.config
+        self.me = me
         self.member = Member(genesis, me, engine, random)
         self.agent = agent or agent_for(genesis.config, seed=random.getrandbits(32))
         _check_fits(self.agent, self.config)
@@ -112,7 +113,7 @@ class FederatedQTable:
     def peers(self) -> tuple[str, ...]:
         """Public keys, in hex, of the other members."""
         keys = enumerate(self.genesis.public_keys)
-        return tuple(key.hex() for member, key in keys if member != self.member.me)
+        return tuple(key.hex() for member, key in keys if member != self.me)
 
     @property
     def consensus_state(self) -> ConsensusState:
@@ -130,7 +131,7 @@ class FederatedQTable:
         """Own evidence that the next contribution would write, as records."""
         evidence = self._evidence()
         rows = self._author.changed(evidence, self.member.state)
-        peer = self.genesis.public_keys[self.member.me].hex()
+        peer = self.genesis.public_keys[self.me].hex()
         columns = (evidence.state_hash, evidence.action, evidence.value, evidence.visits)
         return [
             QUpdate(peer, int(s), int(a), float(q), int(v), timestamp=self.member.state.round)
@@ -149,7 +150,7 @@ class FederatedQTable:
 
     def status(self) -> str:
         """Two lines for a person: what the member is doing or waiting for, and what its federation can bear."""
-        return f"{status(self.member)}\n{tolerance(self.genesis)}"
+        return f"{status(self.member)}\n{tolerance(self.member.roster)}"
 
     # --- driven by whoever hosts the member ---
 
@@ -167,7 +168,7 @@ class FederatedQTable:
         if not self.member.may_contribute:
             raise QorumError(f"cannot contribute now: {status(self.member)}")
         state, evidence = self.member.state, self._evidence()
-        columns = self._author.write(self._stated(evidence), state)
+        columns = self._author.write(self._stated(evidence), state, afresh=self.member.restates)
         self._sent += max(1, len(columns.value))
         self._contributed_at = self.agent.interactions
         effects = self.member.contribute(columns)
@@ -180,7 +181,7 @@ class FederatedQTable:
     def on_committed(self, committed: Committed) -> None:
         """Act on a newly agreed round: catch liars, and take over the new view."""
         state = committed.state
-        self._received += state.written_since(self._heads, but_by=self.member.me)
+        self._received += state.written_since(self._heads, but_by=self.me)
         self._heads = state.heads
         self._author.accuse(self._caught(state))
         self.agent.adopt(personal_view(state, self._author.accused, self._evidence()))
@@ -194,7 +195,7 @@ class FederatedQTable:
         return evidence
 
     def _caught(self, state: State) -> NDArray[np.bool_]:
-        return state.accusations(self.member.me)
+        return state.accusations(self.me)
 
     # --- sync ---
 

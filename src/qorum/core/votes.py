@@ -12,16 +12,21 @@ from qorum.core.wire import vote_body
 TERMS_AHEAD = 8
 """Votes of terms further ahead are not kept: a liar could name any number; their round trip comes by gossip."""
 TERMS_KEPT = 64
+LEAST_SHARE = 8
+"""Whoever asks for votes is given those of one member in so many, even if it seems to need fewer."""
 
 FIRST, SECOND = 1, 2
 
 
 def well_formed(votes: Votes, members: int) -> bool:
-    """Whether voters exist, each has a signature, and only a second vote for nil cites a term below its own."""
+    """Whether voters are among `members` (a mask), each with a signature, and only second votes for nil cite a term.
+
+    That is below their own.
+    """
     may_cite = votes.step == SECOND and votes.value == NIL
     cites = votes.cited == NO_TERM or (may_cite and votes.cited < votes.term)
     whole = len(votes.value) in (0, 32) and len(votes.signatures) == 64 * votes.mask.bit_count()
-    return cites and whole and votes.mask != 0 and votes.mask.bit_length() <= members
+    return cites and whole and votes.mask != 0 and not votes.mask & ~members
 
 
 @dataclass
@@ -30,6 +35,8 @@ class Slot:
 
     seen: int = 0
     """Mask of everybody who voted here, for anything."""
+    twice: int = 0
+    """Mask of those who voted here for more than one body."""
     bodies: dict[tuple[bytes, int], dict[int, bytes]] = field(default_factory=dict)
     """(value, cited) -> voter -> signature."""
     masks: dict[tuple[bytes, int], int] = field(default_factory=dict)
@@ -56,14 +63,17 @@ class Tally:
         self._slots: dict[tuple[int, int], Slot] = {}
         self.highest = [NO_TERM] * members
         """Highest term each member was seen in; only ever rises."""
+        self._twice: list[tuple[Votes, int]] = []
 
     def slot(self, term: int, step: int) -> Slot:
         """The votes of one step of a term, perhaps none."""
         return self._slots.get((term, step), _EMPTY)
 
     def news(self, votes: Votes) -> int:
-        """Mask of the voters whose vote for this body is not yet known."""
-        return votes.mask & ~self.slot(votes.term, votes.step).masks.get(vote_body(votes), 0)
+        """Mask of the voters whose vote for this body is not yet known, and would be kept."""
+        slot = self.slot(votes.term, votes.step)
+        full = 0 if votes.mask.bit_count() >= self._quorum else slot.twice
+        return votes.mask & ~slot.masks.get(vote_body(votes), 0) & ~full
 
     def add(self, votes: Votes, current: int) -> Counted:
         """Count verified votes while in term `current`."""
@@ -78,10 +88,12 @@ class Tally:
         whole = votes.mask.bit_count() >= self._quorum
         known = slot.masks.get(body, 0)
         for voter, signature in votes.by_voter.items():
-            if known >> voter & 1 or not (whole or self._room(slot, voter)):
+            if known >> voter & 1 or (slot.twice >> voter & 1 and not whole):
                 continue
             if slot.seen >> voter & 1:
+                slot.twice |= 1 << voter
                 twice.append(voter)
+                self._twice.append((votes, voter))
             slot.bodies.setdefault(body, {})[voter] = signature
             fresh |= 1 << voter
         turning |= self._crosses(known, known | fresh) or self._crosses(slot.seen, slot.seen | fresh)
@@ -98,13 +110,10 @@ class Tally:
     def _crosses(self, before: int, after: int) -> bool:
         return before.bit_count() < self._quorum <= after.bit_count()
 
-    @staticmethod
-    def _room(slot: Slot, voter: int) -> bool:
-        return not slot.seen >> voter & 1 or sum(mask >> voter & 1 for mask in slot.masks.values()) < 2
-
     def certificate(self, term: int, step: int, *, nil: bool = False) -> Votes | None:
         """A quorum for one value (or for nil) in this slot, with exactly the votes held now."""
-        for body, mask in self.slot(term, step).masks.items():
+        slot = self.slot(term, step)
+        for body, mask in slot.masks.items() if slot.seen.bit_count() >= self._quorum else ():
             if (body[0] == NIL) == nil and mask.bit_count() >= self._quorum:
                 return self.votes(term, step, body, mask)
         return None
@@ -142,8 +151,17 @@ class Tally:
         return self.slot(term, FIRST).masks.get((NIL, NO_TERM), 0).bit_count() >= self._quorum
 
     def cited(self, term: int) -> int:
-        """Highest term that second votes for nil of `term` cite."""
-        return max((cited for _, cited in self.slot(term, SECOND).bodies), default=NO_TERM)
+        """Newest term of which second votes of `term` show that their voters hold a first certificate.
+
+        One for nil cites it; one for a value was cast on that of its own term.
+        """
+        bodies = self.slot(term, SECOND).bodies
+        return max((cited if value == NIL else term for value, cited in bodies), default=NO_TERM)
+
+    def take_twice(self) -> list[tuple[Votes, int]]:
+        """Votes that came second from a voter in their slot, with that voter, since the last call."""
+        twice, self._twice = self._twice, []
+        return twice
 
     def votes(self, term: int, step: int, body: tuple[bytes, int], mask: int) -> Votes:
         """Votes for one body by the members of `mask`, as a message."""
@@ -151,15 +169,30 @@ class Tally:
         voters = mask.to_bytes(-(-self._members // 8), "little")
         return Votes(step, self.round, term, *body, voters, b"".join(held[m] for m in bits(mask)))
 
+    def known(self, term: int, step: int) -> int:
+        """Mask of the voters whose vote in a slot is of no use any more: all of them past a quorum for one body."""
+        slot = self.slot(term, step)
+        settled = any(mask.bit_count() >= self._quorum for mask in slot.masks.values())
+        return (1 << self._members) - 1 if settled else slot.seen
+
     def votes_beyond(self, term: int, step: int, known: int) -> Iterator[Votes]:
-        """All votes of a slot but those of the voters in mask `known`, a message for each body."""
+        """Votes of a slot by others than the voters in mask `known`, a message for each body.
+
+        Of one body no more than make a quorum with those known: who needs more asks again.
+        """
+        limit = max(self._quorum - known.bit_count(), self._members // LEAST_SHARE, 1)
         for body, mask in self.slot(term, step).masks.items():
             if news := mask & ~known:
-                yield self.votes(term, step, body, news)
+                yield self.votes(term, step, body, _first(news, limit))
 
     def terms_above(self, count: int) -> int:
         """The `count`-th largest of the terms that members were seen in."""
         return sorted(self.highest, reverse=True)[count - 1]
+
+
+def _first(mask: int, count: int) -> int:
+    """The lowest `count` bits of a mask."""
+    return mask if mask.bit_count() <= count else sum(1 << bit for bit in bits(mask)[:count])
 
 
 _EMPTY = Slot()

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from qorum.core.messages import Contribution, Kind, Message, Record, Value, Votes
+from qorum.core.messages import Contribution, Cut, Item, Kind, Message, Record, Value, Votes
 from qorum.errors import ProtocolError
 
 if sys.version_info >= (3, 14):
@@ -21,25 +21,37 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-MAX_FRAME = 64 << 20
-"""Bytes of the largest frame: a snapshot of a large state."""
-MAX_UNPACKED = 256 << 20
+FRAME = 100_000
+"""Bytes of the largest frame of a federation whose certificates leave room for more: see `frame_limit`."""
+MEMBER_BYTES = 136
+"""A member's share of a frame: a signature in a certificate, another under a change of membership, mask, sketch."""
+MAX_FRAME = 4096 * MEMBER_BYTES
+"""Bytes of the largest frame of any federation."""
+MAX_UNPACKED = 1 << 18
 """Bytes that any payload may grow to."""
+CHUNK = 1 << 16
+"""Bytes of one chunk of a state."""
 LEVEL = 3
 
 _encoder = msgspec.msgpack.Encoder()
 _messages = msgspec.msgpack.Decoder(Message)
 _bodies: dict[type[Record], msgspec.msgpack.Decoder[Any]] = {
     Contribution: msgspec.msgpack.Decoder(Contribution),
+    Cut: msgspec.msgpack.Decoder(Cut),
     Value: msgspec.msgpack.Decoder(Value),
 }
 
-Body = TypeVar("Body", Contribution, Value)
+Body = TypeVar("Body", Contribution, Cut, Value)
 
 
 def encode(record: msgspec.Struct) -> bytes:
     """The bytes of a message, body or durable record."""
     return _encoder.encode(record)
+
+
+def frame_limit(members: int) -> int:
+    """Bytes of the largest frame among so many members: room for a commit that changes the membership, or for a cut."""
+    return min(MAX_FRAME, max(FRAME, MEMBER_BYTES * members))
 
 
 def decode(frame: bytes) -> Message:
@@ -64,10 +76,24 @@ def decode_body(kind: type[Body], body: bytes) -> Body:
     return record
 
 
+def contribution(item: Item) -> Contribution:
+    """The body of an item, decoded once. Raises `ProtocolError` as `decode_body` does."""
+    known: Contribution | None = item.__dict__.get("contribution")
+    if known is None:
+        known = item.__dict__["contribution"] = decode_body(Contribution, item.body)
+    return known
+
+
 def signed_bytes(kind: Kind, federation: bytes, epoch: int, round: int, term: int, body_hash: bytes) -> bytes:
     """What a signature covers: kind | federation | epoch | round | term | body hash, 85 bytes."""
     place = epoch.to_bytes(4, "big") + round.to_bytes(8, "big") + term.to_bytes(8, "big")
     return bytes((kind,)) + federation + place + body_hash
+
+
+def signed_parts(data: bytes) -> tuple[Kind, int, int, int, bytes]:
+    """Undo `signed_bytes`: kind, epoch, round, term, body hash."""
+    epoch, round, term = (int.from_bytes(data[at : at + size], "big") for at, size in ((33, 4), (37, 8), (45, 8)))
+    return Kind(data[0]), epoch, round, term, data[53:]
 
 
 def pack(data: bytes) -> bytes:

@@ -159,7 +159,7 @@ class Staged:
         self.swarm.run(self.end)
         self.swarm.run(self.end + SETTLE_S, done=self._settled)
         swarm, rounds = self.swarm, self.honest[0].member.state.round
-        per_round = [swarm.network.traffic[table.member.me].bytes / rounds for table in self.honest]
+        per_round = [swarm.network.traffic[table.me].bytes / rounds for table in self.honest]
         first = {a.round: a for a in reversed(swarm.log.agreements)}
         final = self.honest[0].member.state
         return {

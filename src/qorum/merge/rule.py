@@ -40,6 +40,8 @@ class Ground:
     """bool[n], members whose registers do not count."""
     since: int = 0
     """Oldest base that counts: claims computed on a table that now excluded members had a part in do not."""
+    joined: Ints | int = 0
+    """int64[n], round in which each member joined."""
     extent: tuple[int, int] | None = None
     """Lowest and highest value of the whole table, where `previous` is a part of it."""
 
@@ -74,7 +76,7 @@ def merge(registers: Registers, ground: Ground, rules: Rules) -> Merged:
 
     Registers of cells that `ground` does not have do not count.
     """
-    within = _within_budget(registers, ground.round, rules)
+    within = _within_budget(registers, ground, rules)
     merged = []
     for cells, rows in _blocks(registers, len(ground.previous)):
         part = ground.part(*cells)
@@ -95,7 +97,7 @@ def eligible(registers: Registers, ground: Ground, rules: Rules) -> Registers:
 
     Visits are capped; `replay` values are clamped to what one Bellman backup of the agreed table allows.
     """
-    return _claims(registers, _within_budget(registers, ground.round, rules), ground, rules)
+    return _claims(registers, _within_budget(registers, ground, rules), ground, rules)
 
 
 def compatible(claims: Registers, ground: Ground, rules: Rules) -> NDArray[np.bool_]:
@@ -130,10 +132,10 @@ def _claims(registers: Registers, within: NDArray[np.bool_], ground: Ground, rul
     return Registers(claims.key, value, visits, claims.spread, claims.base, claims.version)
 
 
-def _within_budget(registers: Registers, round: int, rules: Rules) -> NDArray[np.bool_]:
+def _within_budget(registers: Registers, ground: Ground, rules: Rules) -> NDArray[np.bool_]:
     """Writes past their author's visit budget, in (version, cell) order, do not count."""
     within = np.ones(len(registers), dtype=bool)
-    budget = rules.visit_budget(round)
+    budget = np.broadcast_to(rules.visit_budget(np.asarray(ground.round - ground.joined)), rules.n_members)
     over = _visits_by_member(registers, rules) > budget
     if over.any():
         rows = np.flatnonzero(over[registers.member])
@@ -141,7 +143,8 @@ def _within_budget(registers: Registers, round: int, rules: Rules) -> NDArray[np
         rows = rows[np.argsort(author, kind="stable")]
         for own in np.split(rows, np.cumsum(np.bincount(author))[:-1]):
             own = own[np.argsort(registers.version[own], kind="stable")]
-            within[own] = np.cumsum(np.minimum(registers.visits[own], rules.visit_cap)) <= budget
+            spent = np.cumsum(np.minimum(registers.visits[own], rules.visit_cap))
+            within[own] = spent <= budget[registers.member[own[:1]]]
     return within
 
 

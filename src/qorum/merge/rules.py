@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from qorum.config import EvidenceKind, FederationConfig
-from qorum.merge.fixed import ONE, POWER_ONE, VALUE_LIMIT, visit_cap
+from qorum.merge.fixed import ONE, POWER_ONE, VALUE_LIMIT, Ints, visit_cap
+
+Rounds = TypeVar("Rounds", int, Ints)
 
 FACTOR_ONE = 256  # unit of interval factors
 
@@ -55,8 +59,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
             accusation_factor=round(config.accusation_factor * FACTOR_ONE),
         )
 
-    def visit_budget(self, rounds: int) -> int:
-        """Visits a member's registers may carry together, `rounds` after it joined."""
+    def visit_budget(self, rounds: Rounds) -> Rounds:
+        """Visits a member's registers may carry together, `rounds` after it joined; also for many members at once."""
         return self.visit_budget_initial + self.visit_budget_per_round * rounds
 
     def bounds(self, lowest: int, highest: int) -> tuple[int, int]:

@@ -13,32 +13,54 @@ from functools import lru_cache
 from qorum.core import wire
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine
+from qorum.core.messages import Change, Item, Items, Message
 from qorum.core.state import Entry, State
+from qorum.core.verify import Verify
 from qorum.identity import verify
 
+Decode = Callable[[bytes], Message]
+
+ITEMS = 1 << 16
+"""Items kept."""
 STATES = 32
 """States kept; they are large."""
 
 
-def shared_engine(genesis: Genesis) -> Engine:
+def shared_engine(genesis: Genesis, verify: Verify = verify) -> Engine:
     """The core's costly functions with a memory that all members of one simulation share."""
     remember = lru_cache(64 * genesis.members + 1024)
-    read = remember(lambda item: Entry.read(item, genesis))
+    check = remember(verify)
+    read = remember(lambda item, key: Entry.read(item, key, genesis, check))
     return Engine(
-        verify=remember(verify),
-        read=lambda item, _: read(item),
+        verify=check,
+        read=lambda item, key, _genesis, _verify: read(item, key),
         apply=_remembering_apply(),
-        decode=remember(wire.decode),
+        decode=_interning(remember),
     )
 
 
-def _remembering_apply() -> Callable[[State, list[Entry]], State]:
-    results: OrderedDict[tuple[bytes, ...], State] = OrderedDict()
+def _interning(remember: Callable[[Decode], Decode]) -> Decode:
+    """Decoding that gives one object for one item, whatever frames it comes in."""
+    items: dict[Item, Item] = {}
 
-    def apply(state: State, entries: list[Entry]) -> State:
-        key = (state.hash, *(entry.hash for entry in entries))
+    def decode(frame: bytes) -> Message:
+        message = wire.decode(frame)
+        if isinstance(message, Items):
+            if len(items) > ITEMS:
+                items.clear()
+            message = Items(tuple(items.setdefault(item, item) for item in message.items))
+        return message
+
+    return remember(decode)
+
+
+def _remembering_apply() -> Callable[[State, list[Entry], Change | None], State]:
+    results: OrderedDict[tuple[object, ...], State] = OrderedDict()
+
+    def apply(state: State, entries: list[Entry], change: Change | None) -> State:
+        key = (state.hash, change, *(entry.hash for entry in entries))
         if key not in results:
-            results[key] = state.apply(entries)
+            results[key] = state.apply(entries, change)
             if len(results) > STATES:
                 results.popitem(last=False)
         return results[key]

@@ -135,7 +135,7 @@ class Swarm:
     def sync(self, table: FederatedQTable, timeout_s: float) -> bool:
         """`Transport.sync`: contribute, and run until this member has agreed on a round or time is up."""
         round = table.member.state.round
-        self._contribute(table.member.me)
+        self._contribute(table.me)
         return self.run(self.timeline.now + timeout_s, lambda: table.member.state.round > round)
 
     @property
