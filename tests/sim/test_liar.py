@@ -14,6 +14,7 @@ def test_a_liar_states_the_attack_and_takes_part_in_agreement() -> None:
     swarm = Swarm.of(config, 4, make_table=lambda me: liar_with(sign_flip) if me == 0 else FederatedQTable)
     swarm.tables[0].agent.learn(1, 0, 5.0, 2, True)
     assert swarm.tables[0].sync().agreed
+    swarm.run(swarm.timeline.now + 5, lambda: swarm.tables[1].member.state.round == 1)
     [entry] = swarm.tables[1].agreed_table
     assert entry.value == -5.0
     assert not swarm.tables[0].member.state.accusations(0).any()

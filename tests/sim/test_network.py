@@ -83,3 +83,85 @@ def test_a_stopped_member_neither_hears_nor_speaks() -> None:
     assert arrived == []
     assert net.is_stopped(0)
     assert not net.is_stopped(1)
+
+
+def test_a_heavy_tail_makes_some_frames_late_and_none_endless() -> None:
+    net, arrived = network(Links(delay=(0.01, 0.02), tail=1.0))
+    for _ in range(500):
+        net.send(0, [1], b"x")
+    drain(net)
+    times = sorted(time for time, *_ in arrived)
+    assert times[250] < 0.06
+    assert 0.2 < times[-1] <= 1.0
+
+
+def test_frames_overtake_each_other_and_some_come_twice() -> None:
+    net, arrived = network(Links(duplicates=0.5))
+    for number in range(200):
+        net.send(0, [1], bytes([number]))
+    drain(net)
+    order = [frame[0] for *_, frame in arrived]
+    assert set(order) == set(range(200))
+    assert 250 < len(order) < 350
+    assert order != sorted(order)
+
+
+def test_blocks_go_one_way_and_add_up() -> None:
+    net, arrived = network(Links())
+    for _ in range(2):
+        net.block([(0, 1)])
+    net.send(0, [1], b"swallowed")
+    net.send(1, [0], b"back")
+    drain(net)
+    net.unblock([(0, 1)])
+    net.send(0, [1], b"still")
+    drain(net)
+    net.unblock([(0, 1), (2, 3)])
+    net.send(0, [1], b"free")
+    drain(net)
+    assert [frame for *_, frame in arrived] == [b"back", b"free"]
+
+
+def test_a_clogged_link_lets_go_of_everything_in_order() -> None:
+    net, arrived = network(Links(delay=(0.01, 0.01)))
+    net.clog([(0, 1)])
+    for number in range(5):
+        net.send(0, [1], bytes([number]))
+    net.send(2, [1], b"other")
+    drain(net)
+    assert [frame for *_, frame in arrived] == [b"other"]
+    net.unclog([(0, 1)])
+    drain(net)
+    assert [frame for *_, frame in arrived[1:]] == [bytes([number]) for number in range(5)]
+
+
+def test_healing_ends_partitions_blocks_clogs_and_sieves() -> None:
+    net, arrived = network(Links())
+    net.partition([0])
+    net.block([(0, 2)])
+    net.clog([(0, 3)])
+    net.sieves.append(lambda sender, to, frame: True)
+    net.heal()
+    net.send(0, [1, 2, 3], b"x")
+    drain(net)
+    assert sorted(to for _, to, *_ in arrived) == [1, 2, 3]
+
+
+def test_a_sieve_catches_what_it_names() -> None:
+    net, arrived = network(Links())
+    net.sieves.append(lambda sender, to, frame: frame == b"bad")
+    for frame in (b"bad", b"good"):
+        net.send(0, [1], frame)
+    drain(net)
+    assert [frame for *_, frame in arrived] == [b"good"]
+    assert net.frames_lost == 1
+
+
+def test_old_frames_arrive_again_when_they_are_replayed() -> None:
+    net, arrived = network(Links())
+    net.remembers = True
+    net.send(0, [1, 2], b"old")
+    drain(net)
+    net.replay(10)
+    drain(net)
+    assert sorted(to for _, to, *_ in arrived) == [1, 1, 2, 2]

@@ -7,8 +7,8 @@ import pytest
 from qorum.config import FederationConfig
 from qorum.core import wire
 from qorum.core.genesis import Genesis
-from qorum.core.messages import Announce
-from qorum.core.state import State
+from qorum.core.messages import Announce, Contribution, Item, Join, place
+from qorum.core.state import ORIGIN, State, contribution_bytes
 from qorum.errors import ProtocolError
 from qorum.identity import Identity
 from qorum.sim.sharing import STATES, shared_engine
@@ -19,7 +19,7 @@ GENESIS = Genesis((IDENTITY.public_key,), FederationConfig())
 
 def test_results_are_those_of_the_functions_and_computed_once() -> None:
     engine = shared_engine(GENESIS)
-    frame = wire.encode(Announce((bytes(32),)))
+    frame = wire.encode(Announce(place(0, 1)))
     assert engine.decode(frame) == wire.decode(frame)
     assert engine.decode(frame) is engine.decode(bytes(frame))
     signature = IDENTITY.sign(b"message")
@@ -37,11 +37,41 @@ def test_a_broken_frame_is_refused_every_time() -> None:
 def test_states_are_shared_and_the_oldest_forgotten() -> None:
     engine = shared_engine(GENESIS)
     state = State.initial(GENESIS)
-    first = engine.apply(state, [])
-    assert engine.apply(state, []) is first
+    first = engine.apply(state, [], None)
+    assert engine.apply(state, [], None) is first
+    assert first.hash == state.apply([]).hash
     later = first
     for _ in range(STATES):
-        later = engine.apply(later, [])
-    again = engine.apply(state, [])
+        later = engine.apply(later, [], None)
+    again = engine.apply(state, [], None)
     assert again is not first
     assert again.hash == first.hash
+
+
+def test_a_change_of_membership_leads_to_a_state_of_its_own() -> None:
+    engine = shared_engine(GENESIS)
+    state, changes = State.initial(GENESIS), [None, Join(b"a" * 32), Join(b"b" * 32)]
+    states = [engine.apply(state, [], change) for change in changes]
+    assert [s.hash for s in states] == [state.apply([], change).hash for change in changes]
+    assert len({s.hash for s in states}) == 3
+    assert engine.apply(state, [], changes[1]) is states[1]
+
+
+def test_items_are_read_once_for_each_key() -> None:
+    engine = shared_engine(GENESIS)
+    body = Contribution(0, 0, 1, ORIGIN, 0, b"")
+    unsigned = Item(wire.encode(body), bytes(64))
+    data = contribution_bytes(GENESIS.federation, body, unsigned.hash)
+    item = Item(unsigned.body, IDENTITY.sign(data))
+    entry = engine.read(item, IDENTITY.public_key, GENESIS, engine.verify)
+    assert entry.body == body
+    assert engine.read(Item(bytes(item.body), item.signature), IDENTITY.public_key, GENESIS, engine.verify) is entry
+    for wrong, key in ((unsigned, IDENTITY.public_key), (item, Identity.from_seed(b"1" * 32).public_key)):
+        with pytest.raises(ProtocolError, match="not signed"):
+            engine.read(wrong, key, GENESIS, engine.verify)
+
+
+def test_another_predicate_may_stand_in_for_signatures() -> None:
+    engine = shared_engine(GENESIS, lambda key, data, signature: signature == data)
+    assert engine.verify(b"key", b"data", b"data")
+    assert not engine.verify(b"key", b"data", b"other")
