@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import qorum
+from qorum.cli import app
+from qorum.errors import QorumError
+from qorum.lab.simulation import FIGURES
 
 
 def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -75,3 +79,68 @@ def test_bench_merge_and_learning_print_json() -> None:
     assert merge["members"] == 8
     learning = call("bench", "learning", "--members", "4", "--steps", "20", "--task", "CliffWalking-v1", "--json")
     assert json.loads(learning.stdout)["members"] == 4
+
+
+def test_simulate_prints_one_document_and_replay_repeats_it(tmp_path: Path) -> None:
+    arguments = ("--members", "4", "--rounds", "1", "--loss", "0.05", "--record", "run.json", "--plot", "run.svg")
+    done = call("simulate", *arguments, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["members"], result["forks"], result["violations"]) == (4, 0, [])
+    assert set(FIGURES) <= set(result)
+    assert "<svg" in (tmp_path / "run.svg").read_text()
+    file = tmp_path / "run.json"
+    again = CliRunner().invoke(app, ["replay", str(file), "--json"])
+    assert again.exit_code == 0
+    assert json.loads(again.stdout)["event_hash"] == result["event_hash"]
+    file.write_text(file.read_text().replace(result["event_hash"], "0" * 64))
+    other = CliRunner().invoke(app, ["replay", str(file)])
+    assert other.exit_code == 1
+    assert "NOT the same" in other.stdout
+
+
+def test_simulate_hunts_a_mutant_and_prints_what_caught_it() -> None:
+    done = CliRunner().invoke(app, ["simulate", "--mutant", "quorum-f-plus-1", "--campaign", "30"])
+    assert done.exit_code == 0
+    assert "opening: all contribute" in done.stdout
+    assert "violated: " in done.stdout
+
+
+def test_a_mutant_that_is_not_caught_and_a_campaign_that_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = CliRunner()
+    monkeypatch.setattr("qorum.sim.mutants.hunt.hunt", lambda name, seconds, seed: None)
+    missed = runner.invoke(app, ["simulate", "--mutant", "skip-at-f", "--json"])
+    assert missed.exit_code == 1
+    assert json.loads(missed.stdout)["caught"] is False
+    found = {"violations": [{"arena": "stage", "seed": 7, "name": "agreement", "text": "fork", "time": 1.0}]}
+    monkeypatch.setattr("qorum.lab.simulation.campaigns", lambda *given, **named: (found, None))
+    failed = runner.invoke(app, ["simulate", "--campaign", "1"])
+    assert failed.exit_code == 1
+    assert "stage seed 7: agreement: fork" in failed.stdout
+
+
+def test_simulate_lists_the_mutants() -> None:
+    assert "quorum-f-plus-1" in json.loads(CliRunner().invoke(app, ["simulate", "--list-mutants", "--json"]).stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("simulate", "--mutant", "none"), "unknown mutant 'none'; there are: "),
+        (("simulate", "--members", "4", "--liars", "4"), "liars is 4; allowed: 0 to 3"),
+        (("simulate", "--delay", "80-20"), "delay is 80-20 ms"),
+        (("simulate", "--delay", "soon"), "give LOW-HIGH in milliseconds"),
+        (("simulate", "--behaviour", "twin"), "give --liars too"),
+        (("simulate", "--campaign", "5", "--plot", "p.png"), "--plot draws a round of a measured run"),
+        (("simulate", "--plot", "p.pdf"), "must end in .png or .svg"),
+        (("simulate", "--record", "no/such/run.json"), "cannot write the recording"),
+        (("simulate", "--campaign", "0"), "campaign is 0 s"),
+        (("simulate", "--members", "2", "--adversary", "stage"), "members is 2"),
+        (("replay", "no-such-file.json"), "cannot read no-such-file.json"),
+    ],
+)
+def test_simulate_and_replay_say_what_is_wrong(arguments: tuple[str, ...], message: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, QorumError)
+    assert message in str(done.exception)
+    assert done.stdout == ""

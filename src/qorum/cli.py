@@ -6,13 +6,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from qorum.errors import MissingExtra, QorumError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from qorum.lab.recording import AnyRun
+    from qorum.sim.experiment import Experiment
 
 try:
     import typer
@@ -32,6 +36,22 @@ app.add_typer(bench, name="bench")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 Task = Annotated[str, typer.Option(help="A Gymnasium toy-text environment, as Taxi-v4 or CliffWalking-v1.")]
+
+
+class Adversary(StrEnum):
+    """What works against a simulated federation."""
+
+    NONE = "none"
+    RANDOM = "random"
+    STAGE = "stage"
+
+
+class Keys(StrEnum):
+    """How simulated members sign."""
+
+    QUICK = "quick"
+    REAL = "real"
+
 
 FULL = {"members": 64, "steps": 1_400, "pace": 30.0}
 QUICK = {"members": 16, "steps": 1_200, "pace": 40.0}
@@ -121,6 +141,169 @@ def bench_learning(
     _print(result, as_json)
 
 
+@app.command()
+def simulate(
+    members: Annotated[int | None, typer.Option(help="16, unless a campaign chooses.")] = None,
+    liars: Annotated[int, typer.Option(help="How many of them lie: silent for good, unless --behaviour says how.")] = 0,
+    behaviour: Annotated[list[str] | None, typer.Option(help="How each liar lies; may be given several times.")] = None,
+    silent: Annotated[bool, typer.Option("--silent", help="As without --behaviour.")] = False,
+    adversary: Annotated[
+        Adversary, typer.Option(help="random: faults drawn from the seed; stage: chooses who hears whom, step by step.")
+    ] = Adversary.NONE,
+    loss: Annotated[float, typer.Option(help="Share of messages that are lost.")] = 0.0,
+    delay: Annotated[str, typer.Option(metavar="LOW-HIGH", help="One way, in milliseconds.")] = "20-80",
+    partition: Annotated[float, typer.Option(help="Seconds for which two halves do not hear each other.")] = 0.0,
+    crash: Annotated[int, typer.Option(help="Honest members that crash once and come back.")] = 0,
+    rounds: Annotated[int, typer.Option(help="Rounds to agree on.")] = 3,
+    updates: Annotated[int, typer.Option(help="Updates in each contribution.")] = 10,
+    keys: Annotated[Keys, typer.Option(help="real: Ed25519; quick: keyed hashes.")] = Keys.QUICK,
+    seed: Seed = 0,
+    campaign: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Play short runs against all invariants, on all processors.")
+    ] = None,
+    mutant: Annotated[str | None, typer.Option(help="Plant this fault, and look for what catches it.")] = None,
+    list_mutants: Annotated[bool, typer.Option("--list-mutants", help="Print the faults that can be planted.")] = False,
+    record: Annotated[Path | None, typer.Option(help="Write what `qorum replay` needs to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the last round to this .png or .svg file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run full members on a simulated network, and measure; or hunt for what breaks their agreement."""
+    measures = not (list_mutants or mutant or campaign is not None or adversary is Adversary.STAGE)
+    _check_simulation(members, liars, behaviour, silent, campaign, record, plot, measures)
+    if list_mutants:
+        from qorum.lab.simulation import mutants
+
+        _print(mutants(), as_json)
+        return
+    run: AnyRun | None
+    if measures:
+        from qorum.sim.experiment import Experiment
+
+        faults: Literal["none", "random"] = "random" if adversary is Adversary.RANDOM else "none"
+        experiment = Experiment(
+            members=members or 16, liars=liars, behaviours=tuple(behaviour or ()), adversary=faults, loss=loss,
+            delay_ms=_delay(delay), partition_s=partition, crashes=crash, rounds=rounds, seed=seed, updates=updates,
+            keys=keys.value,
+        )  # fmt: skip
+        result, run = _measure(experiment, plot)
+    elif mutant:
+        result, run = _hunt(mutant, 60.0 if campaign is None else campaign, seed)
+    else:
+        result, run = _campaign(adversary, campaign, members, seed)
+    _finish(result, run, record, as_json)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="Written by `qorum simulate --record`.")],
+    as_json: Json = False,
+) -> None:
+    """Run a recorded run again; exit code 1 if it does not go the same way, event by event."""
+    from qorum.lab import recording, simulation
+
+    known = recording.load(file)
+    with _bars(["rounds", "idle"] if isinstance(known.run, recording.MeasuredRun) else []) as progress:
+        result = simulation.replay(known, progress)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        _print_replay(result)
+    if not result["same"]:
+        raise typer.Exit(1)
+
+
+def _check_simulation(
+    members: int | None,
+    liars: int,
+    behaviour: list[str] | None,
+    silent: bool,
+    campaign: float | None,
+    record: Path | None,
+    plot: Path | None,
+    measures: bool,
+) -> None:
+    if behaviour and (silent or not liars):
+        raise QorumError("--behaviour says how liars lie: give --liars too, and not --silent")
+    if members is not None and not 3 <= members <= 4096:
+        raise QorumError(f"members is {members}; allowed: 3 to 4096, fewer agree on no rounds")
+    if campaign is not None and campaign <= 0:
+        raise QorumError(f"campaign is {campaign:g} s; allowed: more than 0")
+    if record is not None:
+        _check_writable(record, "the recording", "--record")
+    if plot is not None:
+        from qorum.lab.spacetime import check_format
+
+        if not measures:
+            raise QorumError("--plot draws a round of a measured run: not of a campaign, a mutant or a lock-step run")
+        check_format(plot)
+        _check_writable(plot, "the picture", "--plot")
+
+
+def _delay(text: str) -> tuple[float, float]:
+    low, dash, high = text.partition("-")
+    try:
+        return float(low), float(high if dash else low)
+    except ValueError:
+        raise QorumError(f"delay is {text!r}; give LOW-HIGH in milliseconds, as 20-80") from None
+
+
+def _hunt(mutant: str, seconds: float, seed: int) -> tuple[dict[str, Any], AnyRun | None]:
+    from qorum.lab import simulation
+
+    simulation.check_mutant(mutant)
+    with _bars(["hunting", "shrinking"]) as progress:
+        return simulation.hunt(mutant, seconds, seed, progress)
+
+
+def _campaign(
+    adversary: Adversary, seconds: float | None, members: int | None, seed: int
+) -> tuple[dict[str, Any], AnyRun | None]:
+    """Short runs for so many seconds; without seconds one in lock-step."""
+    from qorum.lab import simulation
+
+    if seconds is None:
+        return simulation.staged(seed, members or 4)
+    arenas = simulation.ARENAS if adversary is Adversary.NONE else [simulation.Arena(adversary.value)]
+    sizes = simulation.SIZES if members is None else (members,)
+    with _bars(arenas) as progress:
+        return simulation.campaigns(seconds, arenas, sizes, first_seed=seed, progress=progress)
+
+
+def _measure(experiment: Experiment, plot: Path | None) -> tuple[dict[str, Any], AnyRun]:
+    from qorum.lab import simulation
+    from qorum.sim.experiment import Measured
+
+    if experiment.liars > experiment.tolerated and experiment.loss < 1:
+        message = f"{experiment.liars} liars are more than the {experiment.tolerated} that {experiment.members} members"
+        print(f"qorum: {message} tolerate: rounds may not come about, and agreement may fail", file=sys.stderr)
+    measured = Measured(experiment, traced=plot is not None)
+    with _bars(["rounds", "idle"]) as progress:
+        result = measured.run(progress)
+    if plot is not None:
+        from qorum.lab.spacetime import save_picture
+
+        save_picture(measured, plot)
+        result["plot"] = str(plot)
+    return result, simulation.recorded(measured)
+
+
+def _finish(result: dict[str, Any], run: AnyRun | None, record: Path | None, as_json: bool) -> None:
+    """Write the recording and print the result; exit code 1 if agreement did not hold, or a mutant was not caught."""
+    if record is not None and run is not None:
+        from qorum.lab.recording import save
+
+        save(run, record)
+        result["record"] = str(record)
+    if as_json:
+        from qorum.lab.simulation import FIGURES
+
+        typer.echo(json.dumps({**dict.fromkeys(FIGURES), **result}))
+    else:
+        _print_simulation(result)
+    if not result.get("caught", not result["violations"]):
+        raise typer.Exit(1)
+
+
 # --- output ---
 
 
@@ -198,9 +381,60 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
     _console().print(table)
 
 
-def _check_writable(path: Path) -> None:
+def _print_simulation(result: dict[str, Any]) -> None:
+    """A line for each figure, then the story of a run in lock-step, then what did not hold."""
+    from rich.table import Table
+
+    apart = ("story", "violations")
+    console, table = _console(), Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for key, value in result.items():
+        if key not in apart:
+            table.add_row(key.replace("_", " "), _in_words(value))
+    console.print(table)
+    _print_story(result)
+
+
+def _print_replay(result: dict[str, Any]) -> None:
+    console = _console()
+    if "figures" in result:
+        _print_simulation(result["figures"])
+    else:
+        _print_story(result)
+    if result["same"]:
+        console.print(f"[green]the same[/green]: event hash {result['event_hash']}", soft_wrap=True)
+    else:
+        console.print(
+            f"[red]NOT the same[/red]: event hash {result['event_hash']}, recorded {result['recorded_event_hash']} "
+            f"by qorum {result['recorded_by']}",
+            soft_wrap=True,
+        )
+
+
+def _print_story(result: dict[str, Any]) -> None:
+    console = _console()
+    if result.get("story"):
+        console.print(result["story"], markup=False, soft_wrap=True)
+    for wrong in () if result.get("story") else result["violations"]:
+        where = f"{wrong['arena']} seed {wrong['seed']}: " if "seed" in wrong else ""
+        console.print(f"violated: {where}{wrong['name']}: {wrong['text']}", markup=False, style="red", soft_wrap=True)
+
+
+def _in_words(value: Any) -> str:
+    """A figure as people read it: 12,345; p50 0.3, p99 0.4; a dash for what there is not."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_in_words(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "\u2013" if value is None else f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _check_writable(path: Path, what: str = "the report", option: str = "--out") -> None:
     if path.is_dir() or not path.resolve().parent.is_dir():
-        raise QorumError(f"cannot write the report to {path}: give --out a file in a folder that exists")
+        raise QorumError(f"cannot write {what} to {path}: give {option} a file in a folder that exists")
 
 
 def main() -> None:
