@@ -93,8 +93,10 @@ def bounds(member: Member) -> dict[str, int]:
     needed = (t + TERMS_AHEAD) * n * (i + 1)  # what the values of liars that led a term can cite
     cited = len(member.streams.needed)
     uncommitted = n * WAITING * i + cited
+    flushed = 2 * n * ALLOWANCE * i + needed  # in the moment between two flushes at most one refill comes
     kept = uncommitted + n * i * KEPT_ROUNDS
-    download = member.catchup.download
+    download, roster = member.catchup.download, member.catchup.roster
+    proven = max(epochs, 0 if roster is None else roster.epoch + 1)
     chunks = download.size if download else 0
     return {
         "member._effects": 0, "member._history": KEPT_ROUNDS, "member._keeps": t + TERMS_AHEAD, "member._early": 4 * n,
@@ -113,11 +115,11 @@ def bounds(member: Member) -> dict[str, int]:
         "consensus.values": VALUES_KEPT, "consensus._timed": len(Timer) * t,
         "durable.signed": 4, "durable.own": WAITING * i + t, "durable.lock": 2,
         "tally._slots": slots, "tally.highest": n, "tally._twice": 0, "tally.votes": 2 * slots * n,
-        "gossip._others": n, "gossip._announced": n * ALLOWANCE * i + cited,
+        "gossip._others": n, "gossip._announced": flushed,
         "gossip._relayed": 2 * slots * n, "gossip._asked": HEARD_LIMIT + needed, "gossip.sources": SOURCES,
         "gossip._served": (n + PEERS) * (12 + KEPT_ROUNDS), "gossip._spent": n + PEERS, "gossip.effects": 0,
         "library.epochs": epochs, "library._states": SNAPSHOTS, "library._admitting": 1, "library._open": SNAPSHOTS + 1,
-        "catchup.epochs": epochs, "download.chunks": chunks, "download.asked": FETCHED_AT_ONCE,
+        "catchup.epochs": proven, "download.chunks": chunks, "download.asked": FETCHED_AT_ONCE,
     }  # fmt: skip
 
 

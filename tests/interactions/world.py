@@ -122,7 +122,8 @@ class StillWorld:
         turns = self._turns.setdefault(host.address, Turns(host.seat))
         return Member(
             self.genesis, None, self._engine, turns, key=self.key(host), state=state, commit=commit,
-            record=host.disk.record, payloads=host.disk.payloads, epochs=self._epochs[host.address], checkpoint=self._checkpoints[host.address],
+            record=host.disk.record, payloads=host.disk.payloads, epochs=self._epochs[host.address],
+            checkpoint=self._checkpoints[host.address],
         )  # fmt: skip
 
     def key(self, host: Host) -> bytes:

@@ -194,7 +194,7 @@ class CatchUp:
         """Whether a commit tells another history than the checkpoint, or none can be told from it yet."""
         if self._checkpoint is None:
             return False
-        begins = self.roster is None or self._round == 1  # with a state of its checkpoint's history, never the founding one
+        begins = self.roster is None or self._round == 1  # it is handed a state, and goes on from there
         return begins or (round == self._checkpoint_round and value_hash != self._checkpoint)
 
     def epochs_before(self, epoch: int) -> tuple[Commit, ...]:

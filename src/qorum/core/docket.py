@@ -39,7 +39,7 @@ class Docket:
         self.evidence = {member: e for member, e in self.evidence.items() if self._entitled(evictions[member])}
 
     def hear_evidence(self, evidence: Evidence) -> bool:
-        """From a peer. Raises `ProtocolError` if it proves nothing, and could not under keys of another epoch either."""
+        """From a peer. Raises `ProtocolError` if it proves nothing, and could not in another epoch either."""
         seats = self._roster.seats
         gone = evidence.member < len(seats) and not seats[evidence.member].active
         if gone or evidence.member in self.evidence:
@@ -62,7 +62,7 @@ class Docket:
         return self.evidence.setdefault(evidence.member, evidence) is evidence
 
     def hear_petition(self, petition: Petition) -> bool:
-        """From a peer. Raises `ProtocolError` if it is not entitled to happen in the epoch that its sender is in too."""
+        """From a peer. Raises `ProtocolError` if it is not entitled to happen, and its sender is in this epoch too."""
         known = any(petition.change == held.change for held in self.petitions)
         if known or len(self.petitions) == PETITIONS:
             return False
