@@ -53,7 +53,7 @@ class Keys(StrEnum):
     REAL = "real"
 
 
-FULL = {"members": 64, "steps": 1_400, "pace": 30.0}
+FULL = {"members": 64, "steps": 1_200, "pace": 30.0}
 QUICK = {"members": 16, "steps": 1_200, "pace": 40.0}
 
 

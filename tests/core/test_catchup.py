@@ -386,6 +386,20 @@ def test_a_newcomer_of_a_young_federation_begins_with_the_state_that_admitted_it
 # --- checkpoints hold ---
 
 
+def test_the_state_of_a_checkpoint_is_trusted_and_its_certificate_never_shown_on() -> None:
+    story = Story().go(5, Join(key(10)))
+    commit = story.commits[4]
+    learner = Learner(commit.certificate.value)
+    origin = story.library.origin(commit.certificate.value)
+    assert origin is not None
+    learner.hear(origin)
+    unsigned = msgspec.structs.replace(commit.certificate, signatures=bytes(len(commit.certificate.signatures)))
+    forged = msgspec.structs.replace(commit, certificate=unsigned)
+    learner.hear(Manifest(forged, story.states[5].chunk_hashes))
+    assert learner.catchup.download is not None
+    assert not learner.catchup.download.proven
+
+
 def test_to_a_newcomer_nobody_can_tell_anything_before_its_checkpoint() -> None:
     story = grown()
     learner = Learner(story.commits[25].certificate.value)

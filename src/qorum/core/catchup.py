@@ -88,7 +88,7 @@ class Library:
         start, end = behind.epoch - self._first_epoch, len(self.epochs)
         if newest is not None:  # a manifest is proven by the roster of its own epoch, so no further than to that
             end = _epoch(newest[1]) - self._first_epoch
-        if 0 <= start < end:
+        if 0 <= start < min(end, len(self.epochs)):
             return Epochs(tuple(self._page(self.epochs[start:end])))
         if newest is None or newest[0].round < behind.round:
             return None
@@ -138,6 +138,8 @@ class Download:
 
     manifest: Manifest
     value: Value
+    proven: bool
+    """Whether its certificate was checked: that of a checkpoint is only trusted, and never shown on."""
     idle: int = 0
     """Ticks since the last chunk."""
     chunks: dict[int, bytes] = field(default_factory=dict)
@@ -284,7 +286,7 @@ class CatchUp:
             self._check(manifest.commit, self.roster)
         if _hash(manifest.chunks) != value.result or not manifest.chunks or len(manifest.chunks) % 32:
             raise ProtocolError("manifest is not of the state that its certificate proves")
-        self.download = Download(manifest, value)
+        self.download = Download(manifest, value, proven=not trusted)
         self._fetch(self.download)
 
     def on_chunk(self, chunk: Chunk) -> State | None:

@@ -736,16 +736,17 @@ class Member:
         leader = self.consensus.leader(certificate.term)
         self._effects.append(Blame(leader, f"round {certificate.round} was agreed on a bad value: {reason}"))
 
-    def _enter(self, committed: Committed) -> None:
-        """Take over an agreed state and begin the next round."""
+    def _enter(self, committed: Committed, proven: bool = True) -> None:
+        """Take over an agreed state and begin the next round. What is not proven is not shown to others."""
         state, commit = committed.state, committed.commit
         self._convict_voters()
         changed = state.roster.epoch != self.roster.epoch
         self.state, self._undelivered, self.last_commit = state, None, commit
-        self._history[state.round] = commit
+        if proven:
+            self._history[state.round] = commit
+            self.library.keep(state, commit)
         self._history = {k: c for k, c in self._history.items() if k > state.round - KEPT_ROUNDS}
         self.library.epochs += committed.epochs
-        self.library.keep(state, commit)
         self._begin_round(state, _hash(commit.value))
         self._effects.append(committed)
         if changed:
@@ -916,11 +917,11 @@ class Member:
             raise ProtocolError("state of another round or roster than its value names")
         skipped = state.round - self.state.round - 1
         epochs = self.catchup.epochs_before(download.value.epoch)
-        if download.value.change is not None:
+        if download.value.change is not None and download.proven:
             epochs = (*epochs, download.manifest.commit)
         self.streams.restart(state.heads)
         commit = download.manifest.commit
-        self._enter(Committed(state, commit.certificate.term, skipped, commit, None, (), epochs))
+        self._enter(Committed(state, commit.certificate.term, skipped, commit, None, (), epochs), download.proven)
 
 
 def _lacking(commit: Commit, digest: Digest | None) -> Commit | Votes:
