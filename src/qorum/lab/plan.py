@@ -18,7 +18,7 @@ class Plan:
     task: str = "Taxi-v4"
     members: int = 64
     liars: int = 21
-    steps: int = 1_400
+    steps: int = 1_200
     seed: int = 0
     pace: float = 30.0
     """Interactions of an agent per second of virtual time; with the time a round takes, the steps between merges."""
