@@ -156,7 +156,7 @@ class Member:
         )
         self.gossip = self.parts.gossip(genesis, self.me, random, self.roster)
         self.library = Library(genesis, epochs)
-        if commit is not None:
+        if commit is not None and self._can_show(commit):
             self.library.keep(self.state, commit, restarted=True)
         self.catchup = CatchUp(genesis, self.gossip, engine.verify, self._proven, checkpoint)
         self.catchup.enter(self.state)
@@ -195,6 +195,13 @@ class Member:
         """Ticks for which gossip has run dry."""
         self._news = 0
         """Votes and items that were new since the last tick."""
+
+    def _can_show(self, commit: Commit) -> bool:
+        """Whether a commit from before a restart is proven: a newcomer's checkpoint was only trusted."""
+        try:
+            return commit in self.library.epochs or self._proven(commit, self.roster) is not None
+        except ProtocolError:
+            return False
 
     def _recall(self, payloads: Sequence[Keep]) -> None:
         """Hold again what was kept before a restart."""
