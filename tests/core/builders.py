@@ -82,7 +82,8 @@ class Pen:
             payload = b"" if columns is EMPTY else columns.pack()
         head, link = self.head, past or self.head
         base = link.base if base is None else base
-        body = Contribution(self.member, head.incarnation, head.seq + 1 + skip, link.hash, base, payload)
+        previous = b"" if link.hash == ORIGIN else link.hash
+        body = Contribution(self.member, head.incarnation, head.seq + 1 + skip, previous, base, payload)
         entry = read(self.genesis, sealed(self.genesis, body, self.key), self.key)
         self.head = entry.head
         return entry

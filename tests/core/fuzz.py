@@ -784,7 +784,7 @@ def _extreme_columns(random: Random) -> Columns:
 
 
 def _sketch(random: Random, members: int) -> bytes:
-    ahead = np.array([random.choice((0, 0, 1, 2, 5, TOP, 2**32 - 1)) for _ in range(members)], dtype=np.uint32)
+    ahead = np.array([random.choice((0, 0, 1, 2, 5, TOP, 2**32 - 1)) for _ in range(members)])
     return wire.pack(wire.planes(ahead))
 
 

@@ -48,7 +48,7 @@ from qorum.core.messages import (
     Votes,
 )
 from qorum.core.roster import MAX_SEATS, Roster
-from qorum.core.state import ORIGIN, Entry, State, contribution_bytes
+from qorum.core.state import Entry, State, contribution_bytes
 from qorum.core.verify import Verify
 from qorum.identity import Identity, verify
 
@@ -139,7 +139,7 @@ def chain(genesis: Genesis, member: int, length: int, *, base: int = 0, mark: in
     items: list[Item] = []
     for seq in range(1, length + 1):
         payload = columns(1000 * mark + 10 * member + seq).pack()
-        previous = items[-1].hash if items else ORIGIN
+        previous = items[-1].hash if items else b""
         items.append(item_of(genesis, member, seq, previous, base=base, payload=payload))
     return items
 

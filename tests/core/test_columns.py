@@ -101,7 +101,7 @@ GOOD = columns_of({3: (1.0, 2, 0.5), 8: (-2.0, 1, 0.0)}, {(7, 1): (3.0, 1, 0.0),
 def raw(columns: Columns = GOOD) -> list[Any]:
     """The packed record as a list of fields, to be tampered with."""
     fields: list[Any] = msgspec.msgpack.decode(wire.unpack(columns.pack(), 1 << 20))
-    assert len(fields) == 8
+    assert len(fields) == 9
     return fields
 
 
@@ -113,39 +113,48 @@ def unpack(data: bytes) -> Columns:
     return Columns.unpack(data, N_ACTIONS)
 
 
-def i8(*numbers: int) -> bytes:
-    return wire.planes(np.array(numbers, dtype=np.int64))
+def wide(*numbers: int) -> bytes:
+    """Eight planes, whatever the numbers."""
+    return np.array(numbers, dtype=np.int64).view(np.uint8).reshape(-1, 8).T.tobytes()
 
 
-KNOWN, STATES, ACTIONS, VALUE, VISITS, SPREAD, AFFIRMED, ACCUSED = range(8)
+def signed(*numbers: int) -> bytes:
+    return wire.planes(wire.zigzag(np.array(numbers, dtype=np.int64)))
+
+
+ROWS, KNOWN, STATES, ACTIONS, VALUE, VISITS, SPREAD, AFFIRMED, ACCUSED = range(9)
 TOP = 2**31 - 1
 
 MALFORMED = {
-    "known ids not ascending": (KNOWN, wire.planes(np.array([3, 0], dtype=np.uint32))),
-    "one known id too few": (KNOWN, wire.planes(np.array([3], dtype=np.uint32))),
-    "one known id too many": (KNOWN, wire.planes(np.array([3, 5, 1], dtype=np.uint32))),
-    "known cut short": (KNOWN, bytes(7)),
-    "states descending": (STATES, wire.planes(np.array([9, 7], dtype=np.uint64))),
+    "rows too few": (ROWS, 3),
+    "rows too many": (ROWS, 5),
+    "fewer rows than new cells": (ROWS, 1),
+    "rows below 0": (ROWS, -1),
+    "known ids not ascending": (KNOWN, b"\3\0"),
+    "one known id too few": (KNOWN, b"\3"),
+    "one known id too many": (KNOWN, b"\3\5\1"),
+    "known ids too wide": (KNOWN, bytes(10)),
+    "states descending": (STATES, b"\x09\x07"),
     "states cut short": (STATES, bytes(15)),
-    "one state too few": (STATES, wire.planes(np.array([7], dtype=np.uint64))),
+    "one state too few": (STATES, b"\7"),
     "one action too few": (ACTIONS, b"\1"),
     "one action too many": (ACTIONS, b"\1\0\0"),
     "action out of range": (ACTIONS, b"\1\4"),
-    "values too few": (VALUE, i8(0, 0, 0)),
-    "values too many": (VALUE, i8(0, 0, 0, 0, 0)),
+    "values too few": (VALUE, signed(1, 1, 1)),
+    "values too many": (VALUE, signed(1, 1, 1, 1, 1)),
     "values cut short": (VALUE, bytes(31)),
-    "value too high": (VALUE, i8(0, 0, 0, VALUE_LIMIT + 1)),
-    "value too low": (VALUE, i8(-VALUE_LIMIT - 1, 0, 0, 0)),
-    "value the lowest int64": (VALUE, i8(0, -(2**63), 0, 0)),
-    "value the highest int64": (VALUE, i8(0, 2**63 - 1, 0, 0)),
+    "value too high": (VALUE, signed(0, 0, 0, VALUE_LIMIT + 1)),
+    "value too low": (VALUE, signed(-VALUE_LIMIT - 1, 0, 0, 0)),
+    "value the lowest int64": (VALUE, signed(0, -(2**63), 0, 0)),
+    "value the highest int64": (VALUE, signed(0, 2**63 - 1, 0, 0)),
     "visits too few": (VISITS, bytes(6)),
     "visits too many": (VISITS, bytes(10)),
-    "visits cut short": (VISITS, bytes(7)),
-    "spreads too few": (SPREAD, i8(0, 0, 0)),
-    "spreads too many": (SPREAD, i8(0, 0, 0, 0, 0)),
-    "spread negative": (SPREAD, i8(0, 0, 0, -1)),
-    "spread the lowest int64": (SPREAD, i8(0, 0, 0, -(2**63))),
-    "spread too wide": (SPREAD, i8(0, 0, 0, 2 * VALUE_LIMIT + 1)),
+    "visits too wide": (VISITS, bytes(12)),
+    "spreads too few": (SPREAD, bytes(3)),
+    "spreads too many": (SPREAD, bytes(5)),
+    "spread negative": (SPREAD, wide(0, 0, 0, -1)),
+    "spread the lowest int64": (SPREAD, wide(0, 0, 0, -(2**63))),
+    "spread too high": (SPREAD, wide(0, 0, 0, 2 * VALUE_LIMIT + 1)),
     "affirmed range empty": (AFFIRMED, [[3, 3]]),
     "affirmed range falling": (AFFIRMED, [[4, 3]]),
     "affirmed range below 0": (AFFIRMED, [[-1, 3]]),
@@ -185,22 +194,21 @@ def test_what_is_no_record_of_columns_is_refused(fields: Any) -> None:
 
 def test_a_new_cell_comes_once() -> None:
     with pytest.raises(ProtocolError, match="new cells ascending"):
-        unpack(payload([b"", bytes(16), b"\1\1", bytes(16), bytes(4), bytes(16), [], b""]))
+        unpack(payload([2, b"", b"\7\7", b"\1\1", b"", b"", b"", [], b""]))
 
 
 def test_known_ids_may_not_wrap_around() -> None:
     highest = np.full(3, 2**32 - 1, dtype=np.uint32)
-    columns = unpack(payload([wire.planes(highest), b"", b"", bytes(24), bytes(6), bytes(24), [], b""]))
+    columns = unpack(payload([3, wire.planes(highest), b"", b"", b"", b"", b"", [], b""]))
     assert columns.known.tolist() == [(i + 1) * (2**32 - 1) for i in range(3)]
 
 
 def test_more_rows_than_allowed_are_refused() -> None:
     def rows(n: int) -> bytes:
-        known = np.ones(n, dtype=np.uint32)
-        return payload([wire.planes(known), b"", b"", bytes(8 * n), bytes(2 * n), bytes(8 * n), [], b""])
+        return payload([n, b"\1" * n, b"", b"", b"", b"", b"", [], b""])
 
     assert len(unpack(rows(MAX_ROWS)).known) == MAX_ROWS
-    with pytest.raises(ProtocolError, match="at most 4096 rows"):
+    with pytest.raises(ProtocolError, match="<= 4096"):
         unpack(rows(MAX_ROWS + 1))
 
 

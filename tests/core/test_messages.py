@@ -122,7 +122,7 @@ def test_a_field_out_of_bounds_does_not_decode(broken: Message) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"member": 1 << 12}, {"incarnation": -1}, {"seq": 1 << 31}, {"previous": b""}, {"base": -1}],
+    [{"member": 1 << 12}, {"incarnation": -1}, {"seq": 1 << 31}, {"previous": bytes(33)}, {"base": -1}],
     ids=lambda change: next(iter(change)),
 )
 def test_a_contribution_out_of_bounds_does_not_decode(change: dict[str, Any]) -> None:

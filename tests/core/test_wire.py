@@ -410,17 +410,29 @@ def test_damaged_payloads_are_refused_cleanly_or_within_the_limit(data: bytes) -
 # --- byte planes -------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20))
+@given(st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 300), max_size=20))
 def test_planes_come_back(column: list[int]) -> None:
-    for dtype in ("<i8", ">i8"):
+    for dtype in ("<i8", ">i8", "<u8"):
         data = wire.planes(np.array(column, dtype=dtype))
-        assert wire.from_planes(data, "<i8", "column").tolist() == column
+        assert wire.from_planes(data, len(column), 8, "column").tolist() == column
 
 
-def test_planes_hold_the_lowest_bytes_first() -> None:
-    assert wire.planes(np.array([0x0102, 0x0304], dtype=np.uint16)) == b"\x02\x04\x01\x03"
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-300, 300), max_size=20))
+def test_small_numbers_of_either_sign_are_small_when_zigzag(column: list[int]) -> None:
+    numbers = np.array(column, dtype=np.int64)
+    there = wire.zigzag(numbers)
+    assert wire.from_zigzag(there.view(np.int64)).tolist() == column
+    assert there.tolist() == [2 * n if n >= 0 else -2 * n - 1 for n in column]
 
 
-def test_a_column_cut_short_is_refused() -> None:
+def test_planes_hold_the_lowest_bytes_first_and_none_of_zeros_on_top() -> None:
+    assert wire.planes(np.array([0x0102, 0x0304])) == b"\x02\x04\x01\x03"
+    assert wire.planes(np.array([0, 0])) == wire.planes(np.array([], dtype=np.int64)) == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "rows", "width"), [(bytes(9), 2, 8), (bytes(18), 2, 8), (b"1", 0, 8), (bytes(6), 2, 2)]
+)
+def test_a_column_cut_short_or_too_wide_is_refused(data: bytes, rows: int, width: int) -> None:
     with pytest.raises(ProtocolError, match="spread"):
-        wire.from_planes(bytes(9), "<i8", "spread")
+        wire.from_planes(data, rows, width, "spread")

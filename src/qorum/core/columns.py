@@ -7,9 +7,11 @@ by state hash and action.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from qorum.core import wire
@@ -24,6 +26,7 @@ MAX_ROWS = 1 << 12
 
 
 class _Packed(Record, frozen=True):
+    rows: Annotated[int, Meta(ge=0, le=MAX_ROWS)]
     known: bytes
     states: bytes
     actions: bytes
@@ -71,11 +74,12 @@ class Columns:
     def pack(self) -> bytes:
         """Compressed bytes for `Contribution.payload`."""
         packed = _Packed(
-            known=wire.planes(np.diff(self.known, prepend=0).astype(np.uint32)),
+            rows=len(self.value),
+            known=wire.planes(np.diff(self.known, prepend=0)),
             states=wire.planes(self.states),
             actions=self.actions.tobytes(),
-            value=wire.planes(self.value),
-            visits=wire.planes(self.visits.astype(np.uint16)),
+            value=wire.planes(wire.zigzag(self.value)),
+            visits=wire.planes(self.visits),
             spread=wire.planes(self.spread),
             affirmed=self.affirmed,
             accused=b"" if self.accused is None else b"\x01" + self.accused,
@@ -91,13 +95,15 @@ class Columns:
             packed = _decoder.decode(wire.unpack(payload, MAX_ROWS * ROW_BYTES))
         except (msgspec.DecodeError, RecursionError) as error:
             raise ProtocolError(f"payload is not columns: {error}") from error
+        rows, new = packed.rows, len(packed.actions)
+        _demand(new <= rows, "no more actions than rows")
         columns = cls(
-            known=np.cumsum(wire.from_planes(packed.known, "<u4", "known").astype(np.int64)),
-            states=wire.from_planes(packed.states, "<u8", "states"),
+            known=np.cumsum(wire.from_planes(packed.known, rows - new, 4, "known")),
+            states=wire.from_planes(packed.states, new, 8, "states").view(np.uint64),
             actions=np.frombuffer(packed.actions, dtype=np.uint8),
-            value=wire.from_planes(packed.value, "<i8", "value"),
-            visits=wire.from_planes(packed.visits, "<u2", "visits").astype(np.int64),
-            spread=wire.from_planes(packed.spread, "<i8", "spread"),
+            value=wire.from_zigzag(wire.from_planes(packed.value, rows, 8, "value")),
+            visits=wire.from_planes(packed.visits, rows, 2, "visits"),
+            spread=wire.from_planes(packed.spread, rows, 8, "spread"),
             affirmed=packed.affirmed,
             accused=packed.accused[1:] if packed.accused else None,
         )
@@ -105,10 +111,6 @@ class Columns:
         return columns
 
     def _check(self, n_actions: int) -> None:
-        rows = len(self.known) + len(self.states)
-        _demand(len(self.actions) == len(self.states), "new cells with as many actions as states")
-        _demand(all(len(c) == rows for c in (self.value, self.visits, self.spread)), "columns of one length")
-        _demand(rows <= MAX_ROWS, f"at most {MAX_ROWS} rows")
         _demand(bool((np.diff(self.known) > 0).all()), "known cells ascending and unique")
         _demand(bool((self.actions < n_actions).all()), f"actions below {n_actions}")
         _demand(_ascending(self.states, self.actions), "new cells ascending and unique")

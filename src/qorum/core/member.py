@@ -254,12 +254,13 @@ class Member:
         """
         if not self.may_contribute or self.me is None:
             raise QorumError(f"contribution {self._own_seq} is not signed yet, or this member has no seat")
-        restates = self.restates
-        tip = self.state.heads[self.me] if restates else self.streams.tips[self.me]
+        restates, head = self.restates, self.state.heads[self.me]
+        tip = head if restates else self.streams.tips[self.me]
+        previous = b"" if tip == head else tip.hash
         self._own_seq += 1
         self._unsigned.add(self._own_seq)
         payload = columns.pack() if columns.says_anything else b""
-        body = Contribution(self.me, tip.incarnation, self._own_seq, tip.hash, self.state.round, payload)
+        body = Contribution(self.me, tip.incarnation, self._own_seq, previous, self.state.round, payload)
         needed = self.streams.needed
         self.consensus.contribute(body.base, wire.encode(body), restates=restates, needed=needed)
         return self._done()

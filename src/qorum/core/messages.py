@@ -77,12 +77,13 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 class Contribution(Record, frozen=True, tag=1):
-    """The body of a stream item: register writes of one member, hash-linked to its previous item."""
+    """The body of a stream item: register writes of one member, linked to the item before it."""
 
     member: Index
     incarnation: Count
     seq: Count
-    previous: Hash
+    previous: MaybeHash
+    """Hash of the item it follows; empty for the author's committed head, which everybody knows."""
     base: Count
     """Round of the agreed table the values were computed on."""
     payload: bytes

@@ -150,7 +150,7 @@ class Streams:
         paths: dict[bytes, list[Entry]] = {start.hash: []}
         best: list[Entry] = []
         for entry in sorted(waiting, key=lambda entry: entry.body.seq):
-            path = paths.get(entry.body.previous)
+            path = paths.get(entry.body.previous or start.hash)
             if path is not None and _extends(entry, path[-1].head if path else start):
                 paths[entry.hash] = [*path, entry]
                 if not best or entry.body.seq > best[-1].body.seq:
@@ -190,7 +190,7 @@ class Streams:
 
     def sketch(self, seqs: Iterable[tuple[int, int]]) -> bytes:
         """A few bytes for the (member, seq) that some members are at, relative to the committed heads."""
-        ahead = np.zeros(len(self.tips), dtype=np.uint32)
+        ahead = np.zeros(len(self.tips), dtype=np.int64)
         for member, seq in seqs:
             ahead[member] = seq - self.committed[member].seq
         return wire.pack(wire.planes(ahead))
@@ -202,9 +202,7 @@ class Streams:
     def read_sketch(self, sketch: bytes) -> list[int]:
         """The seq of every member. Raises `ProtocolError` unless there is one for each."""
         data = wire.unpack(sketch, 4 * len(self.tips))
-        if len(data) != 4 * len(self.tips):
-            raise ProtocolError(f"sketch of {len(data) // 4} members; there are {len(self.tips)}")
-        ahead = wire.from_planes(data, "<u4", "sketch").tolist()
+        ahead = wire.from_planes(data, len(self.tips), 4, "sketch").tolist()
         seqs = [head.seq + steps for head, steps in zip(self.committed, ahead, strict=True)]
         if max(seqs) > MAX_SEQ:
             raise ProtocolError(f"sketch of a seq beyond {MAX_SEQ}")
@@ -292,7 +290,7 @@ class Streams:
             if len(path) == limit or entry.body.member != member or entry.body.seq <= start.seq:
                 raise Broken(f"cut moves member {member} by over {limit} items, by another's or from behind")
             path.append(entry)
-            hash = entry.body.previous
+            hash = entry.body.previous or start.hash
         path.reverse()
         linked = zip([start, *(entry.head for entry in path)], path, strict=False)
         if not path or not all(_extends(entry, before) for before, entry in linked):
@@ -357,7 +355,7 @@ def _is_past(entry: Entry, head: Head) -> bool:
 
 
 def _extends(entry: Entry, head: Head) -> bool:
-    """Whether an item goes on from `head`; neither seq nor base may fall."""
+    """Whether an item goes on from `head`, a committed one if it names none; neither seq nor base may fall."""
     body = entry.body
-    linked = body.previous == head.hash and body.seq > head.seq and body.incarnation == head.incarnation
+    linked = body.previous in (b"", head.hash) and body.seq > head.seq and body.incarnation == head.incarnation
     return linked and body.base >= head.base

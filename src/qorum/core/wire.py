@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from qorum.core.messages import Contribution, Cut, Item, Kind, Message, Record, Value, Votes
 from qorum.errors import ProtocolError
+from qorum.merge.fixed import Ints
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -120,19 +121,34 @@ def unpack(data: bytes, limit: int) -> bytes:
 
 
 def planes(column: NDArray[Any]) -> bytes:
-    """A column as byte planes: all lowest bytes first, so that the zeros of small numbers compress to nothing."""
-    width = column.dtype.itemsize
-    little = np.ascontiguousarray(column.astype(column.dtype.newbyteorder("<"), copy=False))
-    return little.view(np.uint8).reshape(len(column), width).T.tobytes()
+    """Numbers from 0 as byte planes, the lowest bytes first and no plane of zeros on top: as narrow as the largest."""
+    little = np.ascontiguousarray(column.astype("<u8", copy=False))
+    by_plane = little.view(np.uint8).reshape(len(column), 8).T
+    return by_plane[: -(-int(little.max(initial=0)).bit_length() // 8)].tobytes()
 
 
-def from_planes(data: bytes, dtype: str, what: str) -> NDArray[Any]:
-    """Undo `planes`; dtype is little endian, as '<i8'. Raises `ProtocolError` naming `what`."""
-    width = np.dtype(dtype).itemsize
-    if len(data) % width:
-        raise ProtocolError(f"{what} holds {len(data)} bytes, not a multiple of {width}")
-    raw = np.frombuffer(data, dtype=np.uint8).reshape(width, -1).T
-    return np.ascontiguousarray(raw).view(dtype).reshape(-1)
+def from_planes(data: bytes, rows: int, width: int, what: str) -> Ints:
+    """Undo `planes` for so many rows of at most `width` bytes. Raises `ProtocolError` naming `what`.
+
+    Eight planes can hold numbers past the range of int64; these come out below zero.
+    """
+    if len(data) > rows * width or (data and len(data) % rows):
+        raise ProtocolError(f"{what} holds {len(data)} bytes; {rows} rows take at most {width} each")
+    little = np.zeros((rows, 8), dtype=np.uint8)
+    if data:
+        little[:, : len(data) // rows] = np.frombuffer(data, dtype=np.uint8).reshape(-1, rows).T
+    return little.view("<i8").reshape(-1).astype(np.int64, copy=False)
+
+
+def zigzag(column: Ints) -> NDArray[np.uint64]:
+    """Signed numbers so that small ones of either sign are small: 0, -1, 1, -2, ... become 0, 1, 2, 3, ..."""
+    return ((column << 1) ^ (column >> 63)).view(np.uint64)
+
+
+def from_zigzag(column: Ints) -> Ints:
+    """Undo `zigzag`, all 64 bits taken."""
+    bits = column.view(np.uint64)
+    return (bits >> np.uint64(1)).view(np.int64) ^ -(bits & np.uint64(1)).view(np.int64)
 
 
 def vote_body(votes: Votes) -> tuple[bytes, int]:

@@ -166,7 +166,7 @@ def test_what_is_withheld_is_revealed_later_but_for_some() -> None:
 
 def test_false_digests_are_false_and_of_good_form() -> None:
     stage = Stage(FalseDigest)
-    digest = Digest(5, 2, wire.pack(wire.planes(np.array([1, 2, 3, 4], "<u4"))), b"\1", b"\1", True, True, NO_TERM)
+    digest = Digest(5, 2, wire.pack(wire.planes(np.array([1, 2, 3, 4]))), b"\1", b"\1", True, True, NO_TERM)
     told = [said for _ in range(20) for messages in stage.says(digest).values() for said in messages]
     assert all(isinstance(said, Digest) and said != digest for said in told)
     assert len({said.seqs for said in told if isinstance(said, Digest)}) > 10

@@ -9,7 +9,6 @@ import numpy as np
 
 from qorum.core import wire
 from qorum.core.messages import NO_TERM, PLACE_BYTES, Announce, Digest, Message, Root
-from qorum.core.roster import MAX_SEATS
 from qorum.sim.behaviours.behaviour import Behaviour
 
 
@@ -28,14 +27,14 @@ class FalseDigest(Behaviour):
         return (self._false(message) if isinstance(message, Digest) else message,)
 
     def _false(self, digest: Digest) -> Digest:
-        sketch = wire.unpack(digest.seqs, 4 * MAX_SEATS)
-        seqs = wire.from_planes(sketch, "<u4", "sketch").astype(np.int64)
+        members = self.host.member.roster.members
+        seqs = wire.from_planes(wire.unpack(digest.seqs, 4 * members), members, 4, "sketch")
         seqs += np.array([self.random.choice((-3, 0, 1, 2**31)) for _ in seqs])
         full, none = b"\xff" * len(digest.first), bytes(len(digest.first))
         return msgspec.structs.replace(
             digest,
             round=max(0, digest.round + self.random.choice((-3, -1, 0, 0, 0, 0, 1, 10**6))),
-            seqs=wire.pack(wire.planes(np.clip(seqs, 0, 2**32 - 1).astype(np.uint32))),
+            seqs=wire.pack(wire.planes(np.clip(seqs, 0, 2**32 - 1))),
             first=self.random.choice((full, none)),
             second=self.random.choice((full, none)),
             holds_proposal=self.random.random() < 0.5,

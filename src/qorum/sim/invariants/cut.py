@@ -71,7 +71,8 @@ class CutValidity(Invariant):
         head = start
         for entry in path:
             body = entry.body
-            linked = (body.incarnation, body.previous) == (head.incarnation, head.hash) and body.seq > head.seq
+            names = body.previous == head.hash or (not body.previous and head is start)
+            linked = names and body.incarnation == head.incarnation and body.seq > head.seq
             if not linked or not head.base <= body.base < round:
                 yield f"item {body.seq} of {who} does not follow item {head.seq}"
             head = entry.head
