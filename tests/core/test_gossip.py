@@ -80,7 +80,7 @@ def test_a_lone_member_has_nobody_to_tell_or_ask() -> None:
     gossip = gossip_of(1)
     gossip.push(RECORD)
     gossip.want(hashes(1), None)
-    gossip.announce(place(0, 1))
+    gossip.announce([place(0, 1)])
     gossip.flush([RECORD])
     gossip.tick(0)
     assert gossip.any_peer() is None
@@ -91,7 +91,7 @@ def test_a_lone_member_has_nobody_to_tell_or_ask() -> None:
 def test_announcements_wait_for_one_flush_and_go_with_the_votes_in_one_frame() -> None:
     gossip = gossip_of(40, gossip_flush_ms=30)
     for spot in spots(3):
-        gossip.announce(spot)
+        gossip.announce([spot])
     gossip.relay((1, 0, 1, (b"", -1)), 0b10)
     assert drained(gossip) == [SetTimer(Timer.FLUSH, 0.03)]
     gossip.flush([RECORD])
@@ -103,7 +103,7 @@ def test_announcements_wait_for_one_flush_and_go_with_the_votes_in_one_frame() -
     assert parts(bundled[1]) == [RECORD, announced]
     gossip.flush([])
     assert drained(gossip) == []
-    gossip.announce(place(0, 1))
+    gossip.announce([place(0, 1)])
     assert only(gossip.effects, SetTimer) == [SetTimer(Timer.FLUSH, 0.03)]
 
 
@@ -115,7 +115,7 @@ def told_of(effects: list[object], message: Message) -> list[int]:
 @pytest.mark.parametrize("fanout", [1, 3, 5, 8])
 def test_of_one_flush_votes_go_to_few_and_announcements_to_more(fanout: int) -> None:
     gossip = gossip_of(200, gossip_fanout=fanout)
-    gossip.announce(place(3, 1))
+    gossip.announce([place(3, 1)])
     gossip.flush([RECORD])
     effects = drained(gossip)
     votes, announced = told_of(effects, RECORD), told_of(effects, Announce(place(3, 1)))
@@ -143,7 +143,7 @@ def test_an_own_item_goes_to_many_at_once() -> None:
 
 def test_a_single_message_needs_no_bundle() -> None:
     gossip = gossip_of(4)
-    gossip.announce(place(1, 1))
+    gossip.announce([place(1, 1)])
     gossip.flush([])
     assert {type(message) for _, message in sends(gossip.effects)} == {Announce}
     assert sorted(told_of(gossip.effects, Announce(place(1, 1)))) == [1, 2, 3]
@@ -152,7 +152,7 @@ def test_a_single_message_needs_no_bundle() -> None:
 def test_more_announcements_than_one_message_holds_are_all_sent() -> None:
     gossip = gossip_of(4)
     for spot in spots(PULL_LIMIT + 5):
-        gossip.announce(spot)
+        gossip.announce([spot])
     gossip.flush([])
     told = [part for _, message in sends(gossip.effects) for part in parts(message)]
     announced = [at for part in told if isinstance(part, Announce) for at in places(part.items)]

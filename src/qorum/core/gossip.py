@@ -77,6 +77,11 @@ class Gossip:
         self._others = [member for member in roster.active if member != me]
         self._room = wire.frame_limit(roster.members) - ROOM
 
+    def take_effects(self) -> list[Effect]:
+        """What is to be done since the last call."""
+        effects, self.effects = self.effects, []
+        return effects
+
     # --- sending ---
 
     def push(self, record: Record, width: int = 1) -> None:
@@ -110,10 +115,11 @@ class Gossip:
         """Send an own item on its way."""
         self.push(Items((item,)), AUTHOR_SHARE)
 
-    def announce(self, item: bytes) -> None:
-        """Tell some members, with the next flush, that the item at this place is held."""
-        self._announced.append(item)
-        self._start_flush()
+    def announce(self, items: Iterable[bytes]) -> None:
+        """Tell some members, with the next flush, that the items at these places are held."""
+        self._announced += items
+        if self._announced:
+            self._start_flush()
 
     def relay(self, slot: SlotBody, mask: int) -> None:
         """Pass on, with the next flush, votes that were news. The caller turns slots into messages."""

@@ -65,6 +65,7 @@ from qorum.core.messages import (
     Value,
     ValueBody,
     Votes,
+    bits,
     place,
     places,
 )
@@ -316,7 +317,7 @@ class Member:
         entry = self._engine.read(item, self.key, self.genesis, self._engine.verify)
         if not self._is_past(entry.body):
             self.gossip.spread(item)
-            self._take_item(entry)
+            self._take_items([entry])
 
     def _say(self, unsigned: Message, signature: bytes) -> None:
         """Send an own vote or proposal, and count it."""
@@ -348,13 +349,13 @@ class Member:
     def _done(self) -> list[Effect]:
         """The agreed state, then the record, then what these imply."""
         self._convict_voters()
-        agreed = [effect for effect in self._effects if isinstance(effect, Committed)]
-        others = [effect for effect in self._effects if not isinstance(effect, Committed)]
+        mine, self._effects = self._effects, []
+        agreed = [effect for effect in mine if isinstance(effect, Committed)]
+        others = [effect for effect in mine if not isinstance(effect, Committed)]
         keeps = [keep for keep in self._keeps.values() if keep is not KEPT]
-        effects = [*agreed, *keeps, *self.consensus.take_effects(), *others, *self.gossip.effects]
-        self._effects, self.gossip.effects = [], []
-        self._keeps = dict.fromkeys(self._keeps, KEPT)
-        return effects
+        if keeps:
+            self._keeps = dict.fromkeys(self._keeps, KEPT)
+        return [*agreed, *keeps, *self.consensus.take_effects(), *others, *self.gossip.take_effects()]
 
     # --- messages ---
 
@@ -365,8 +366,7 @@ class Member:
             case Announce():
                 self.gossip.hear(self.streams.lacking(message.items), peer)
             case Items():
-                for item in message.items:
-                    self._on_item(item)
+                self._on_items(message.items)
             case Pull():
                 self._on_pull(peer, message)
             case Digest():
@@ -380,7 +380,7 @@ class Member:
             case Proposal():
                 self._on_proposal(peer, message)
             case Item():
-                self._on_item(message)
+                self._on_items((message,))
             case ValueBody():
                 self._on_value_body(message)
             case CutBody():
@@ -462,8 +462,8 @@ class Member:
     def _verify_votes(self, votes: Votes, voters: int, roster: Roster) -> None:
         """Raise `ProtocolError` unless each of `voters` signed. Whoever sends votes has checked them itself."""
         data = vote_bytes(roster.federation, roster.epoch, votes)
-        for voter, signature in votes.by_voter.items():
-            if voters >> voter & 1 and not self._engine.verify(roster.key(voter), data, signature):
+        for voter in bits(voters):
+            if not self._engine.verify(roster.key(voter), data, votes.by_voter[voter]):
                 raise ProtocolError(
                     f"vote of member {voter} in {votes.round}.{votes.term} is not signed by it"
                 )
@@ -591,15 +591,17 @@ class Member:
 
     # --- contributions ---
 
-    def _on_item(self, item: Item) -> None:
-        if item.hash in self.streams:
-            return
-        body = wire.contribution(item)
-        if not self._has_use_for(item, body):
-            return
-        entry = self._engine.read(item, self.roster.key(body.member), self.genesis, self._engine.verify)
-        self.gossip.announce(place(body.member, body.seq))
-        self._take_item(entry)
+    def _on_items(self, items: Sequence[Item]) -> None:
+        entries: list[Entry] = []
+        try:
+            for item in items:
+                body = wire.contribution(item)
+                if item.hash not in self.streams and self._has_use_for(item, body):
+                    key = self.roster.key(body.member)
+                    entries.append(self._engine.read(item, key, self.genesis, self._engine.verify))
+        finally:  # those before a broken one count
+            self.gossip.announce(place(entry.body.member, entry.body.seq) for entry in entries)
+            self._take_items(entries)
 
     def _has_use_for(self, item: Item, body: Contribution) -> bool:
         """Whether an item is of a member under the key in force, beyond what is committed, and not too many are."""
@@ -607,31 +609,33 @@ class Member:
             return False  # of a newcomer, seated by a round that this member has yet to hear of
         if body.member >= self.roster.members:
             raise ProtocolError(f"contribution of member {body.member}; there are {self.roster.members}")
-        if self.gossip.wanted(item.hash):
-            return True
         seat = self.roster.seats[body.member]
-        current = seat.active and body.incarnation == seat.incarnation
-        wanted = self.gossip.wanted(place(body.member, body.seq))
-        return current and not self._is_past(body) and (wanted or self.streams.takes(body.member))
+        of_use = seat.active and body.incarnation == seat.incarnation and not self._is_past(body)
+        if of_use and (self.streams.takes(body.member) or self.gossip.wanted(place(body.member, body.seq))):
+            return True
+        return self.gossip.wanted(item.hash)
 
     def _is_past(self, body: Contribution) -> bool:
         """Whether the committed stream has passed this item."""
         head = self.state.heads[body.member]
         return (body.incarnation, body.seq) <= (head.incarnation, head.seq)
 
-    def _take_item(self, entry: Entry) -> None:
-        self.gossip.got(entry.hash, place(entry.body.member, entry.body.seq))
-        if entry.hash in self.streams:
-            return
+    def _take_items(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.gossip.got(entry.hash, place(entry.body.member, entry.body.seq))
+            if entry.hash not in self.streams:
+                self._hold(entry)
+        self._watch_window()
+        if self._undelivered is not None or self.consensus.proposals:
+            self._go_on()
+
+    def _hold(self, entry: Entry) -> None:
         self._news += 1
         branches = self.streams.add(entry)
         if branches is not None:
             self._convict(entry.body.member, *map(self._signed_item, branches))
         if entry.is_news and self._open_window() and self.roster.members > STRAIGHT:
             self.gossip.push(Items((entry.item,)))  # whole and at once, so that everybody joins in time
-        self._watch_window()
-        if self._undelivered is not None or self.consensus.proposals:
-            self._go_on()
 
     def _signed_item(self, entry: Entry) -> tuple[bytes, bytes]:
         return contribution_bytes(self.genesis.federation, entry.body, entry.hash), entry.item.signature

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterable
 from enum import IntEnum
 from functools import cached_property
 from typing import Annotated
@@ -41,12 +42,15 @@ PLACE_BYTES = 6
 
 def bits(mask: int) -> list[int]:
     """Indices of the set bits, ascending."""
-    indices = []
-    while mask:
-        low = mask & -mask
-        indices.append(low.bit_length() - 1)
-        mask ^= low
-    return indices
+    return [index for index, bit in enumerate(f"{mask:b}"[::-1]) if bit == "1"]
+
+
+def mask_of(indices: Iterable[int]) -> int:
+    """Undo `bits`."""
+    mask = 0
+    for index in indices:
+        mask |= 1 << index
+    return mask
 
 
 def place(member: int, seq: int) -> bytes:

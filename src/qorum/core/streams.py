@@ -16,9 +16,10 @@ import numpy as np
 from qorum.core import wire
 from qorum.core.columns import MAX_ROWS
 from qorum.core.genesis import Genesis
-from qorum.core.messages import PLACE_BYTES, Advance, Cut, Head, place, places
+from qorum.core.messages import PLACE_BYTES, Advance, Cut, Head, place
 from qorum.core.state import Entry
 from qorum.errors import ProtocolError
+from qorum.merge.fixed import Ints
 
 KEPT_ROUNDS = 32
 """Rounds whose items are kept for members that lag; further back they get a snapshot."""
@@ -29,6 +30,9 @@ WAITING_ROWS = 3 * MAX_ROWS
 MAX_SEQ = 2**31 - 1  # see `messages.Count`
 ALLOWANCE = 4
 """Items of one member taken between two refills, in rounds' worth."""
+
+
+_PLACE = np.dtype([("member", "<u2"), ("seq", "<u4")])  # see `messages.place`
 
 
 class Missing(Exception):  # noqa: N818 - not an error: it says what to pull
@@ -58,6 +62,10 @@ class Streams:
         self.committed = list(committed)
         self.tips = list(committed)
         """Furthest item of each member that is linked to its committed head; never behind that."""
+        self._seqs = _seqs_of(committed)
+        """Seqs of the tips, for what looks at all of them at once;"""
+        self._floor = self._seqs.copy()
+        """and of the committed heads."""
         self._entries: dict[bytes, Entry] = {}
         self._at: dict[tuple[int, int], list[bytes]] = {}
         """(member, seq) -> hashes of the items there, in the order seen. Two of one incarnation: it signed two."""
@@ -107,8 +115,9 @@ class Streams:
 
     def lacking(self, items: bytes) -> list[bytes]:
         """Those of some places whose items would be news."""
-        starts = range(0, len(items), PLACE_BYTES)
-        return [items[at : at + PLACE_BYTES] for at, it in zip(starts, places(items), strict=False) if self.lacks(*it)]
+        named = np.frombuffer(items, dtype=_PLACE, count=len(items) // PLACE_BYTES)
+        beyond = named["seq"] > self._seqs.take(named["member"], mode="clip")
+        return [place(*it) for it in named[beyond].tolist() if self.lacks(*it)]
 
     def takes(self, member: int) -> bool:
         """Whether one more uncommitted item of a member is to be kept now; see `refill`."""
@@ -144,6 +153,7 @@ class Streams:
             self._set_branch(member, self._longest(start, waiting))
         else:
             self.tips[member] = start
+            self._seqs[member] = start.seq
 
     @staticmethod
     def _longest(start: Head, waiting: Sequence[Entry]) -> list[Entry]:
@@ -163,7 +173,8 @@ class Streams:
         if best:
             self._bases[best[0].body.base] += 1
         self._branch[member] = best
-        self.tips[member] = best[-1].head if best else self.committed[member]
+        tip = self.tips[member] = best[-1].head if best else self.committed[member]
+        self._seqs[member] = tip.seq
         (self.ahead.add if best else self.ahead.discard)(member)
 
     def _make_room(self, member: int) -> None:
@@ -190,31 +201,33 @@ class Streams:
 
     def sketch(self, seqs: Iterable[tuple[int, int]]) -> bytes:
         """A few bytes for the (member, seq) that some members are at, relative to the committed heads."""
-        ahead = np.zeros(len(self.tips), dtype=np.int64)
+        there = self._floor.copy()
         for member, seq in seqs:
-            ahead[member] = seq - self.committed[member].seq
-        return wire.pack(wire.planes(ahead))
+            there[member] = seq
+        return self._sketch(there)
 
     def versions(self) -> bytes:
         """Sketch of the tips."""
-        return self.sketch((member, self.tips[member].seq) for member in self.ahead)
+        return self._sketch(self._seqs)
 
-    def read_sketch(self, sketch: bytes) -> list[int]:
+    def _sketch(self, seqs: Ints) -> bytes:
+        return wire.pack(wire.planes(seqs - self._floor))
+
+    def read_sketch(self, sketch: bytes) -> Ints:
         """The seq of every member. Raises `ProtocolError` unless there is one for each."""
         data = wire.unpack(sketch, 4 * len(self.tips))
-        ahead = wire.from_planes(data, len(self.tips), 4, "sketch").tolist()
-        seqs = [head.seq + steps for head, steps in zip(self.committed, ahead, strict=True)]
-        if max(seqs) > MAX_SEQ:
+        seqs = self._floor + wire.from_planes(data, len(self.tips), 4, "sketch")
+        if seqs.max() > MAX_SEQ:
             raise ProtocolError(f"sketch of a seq beyond {MAX_SEQ}")
         return seqs
 
-    def newer(self, round: int, beyond: Sequence[int] | None = None) -> list[Entry]:
+    def newer(self, round: int, beyond: Ints | None = None) -> list[Entry]:
         """Items past the committed heads that rest on a table before `round`, in (member, seq) order.
 
         beyond: of each member only items later than this seq.
         """
-        known = beyond or [head.seq for head in self.committed]
-        members = [member for member in sorted(self.ahead) if self.tips[member].seq > known[member]]
+        known = self._floor if beyond is None else np.maximum(beyond, self._floor)
+        members = np.flatnonzero(self._seqs > known).tolist()
         return [e for m in members for e in self._branch[m] if e.body.seq > known[m] and e.body.base < round]
 
     # --- cuts ---
@@ -241,8 +254,9 @@ class Streams:
 
         Raises `Missing` with the places of items that are not held, `ProtocolError` for a sketch of other members.
         """
-        steps = zip(self.committed, self.read_sketch(sketch), strict=True)
-        wanted = [(member, seq) for member, (head, seq) in enumerate(steps) if seq > head.seq]
+        seqs = self.read_sketch(sketch)
+        ahead = np.flatnonzero(seqs > self._floor)
+        wanted = list(zip(ahead.tolist(), seqs[ahead].tolist(), strict=True))
         held = [self.at(member, seq) for member, seq in wanted]
         if None in held:
             raise Missing(places=[place for place, entry in zip(wanted, held, strict=True) if entry is None])
@@ -329,13 +343,13 @@ class Streams:
             self._waiting.append([])
         moved = [member for member, head in enumerate(heads) if head != self.committed[member]]
         self.committed = list(heads)
+        self._floor, self._seqs = _seqs_of(heads), _seqs_of(self.tips)
         self.needed.clear()
         self.refill()
         for member in moved:
-            stays = [entry for entry in self._waiting[member] if _is_past(entry, heads[member])]
-            gone = {entry.hash for entry in self._waiting[member]} - {entry.hash for entry in stays}
-            self._waiting[member] = stays
-            self._drop([hash for hash in gone if hash not in taken])
+            waiting = self._waiting[member]
+            self._waiting[member] = [entry for entry in waiting if _is_past(entry, heads[member])]
+            self._drop([e.hash for e in waiting if e.hash not in taken and not _is_past(e, heads[member])])
             self._raise_tip(member)
 
     def _drop(self, hashes: Sequence[bytes]) -> None:
@@ -347,6 +361,10 @@ class Streams:
             self._at[place].remove(hash)
             if not self._at[place]:
                 del self._at[place]
+
+
+def _seqs_of(heads: Sequence[Head]) -> Ints:
+    return np.array([head.seq for head in heads], dtype=np.int64)
 
 
 def _is_past(entry: Entry, head: Head) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from qorum.core.messages import NIL, NO_TERM, Votes, bits
+from qorum.core.messages import NIL, NO_TERM, Votes, bits, mask_of
 from qorum.core.wire import vote_body
 
 TERMS_AHEAD = 8
@@ -78,29 +78,27 @@ class Tally:
     def add(self, votes: Votes, current: int) -> Counted:
         """Count verified votes while in term `current`."""
         turning = votes.term > current
-        for voter in votes.by_voter:
+        body = vote_body(votes)
+        known = self.slot(votes.term, votes.step).masks.get(body, 0)
+        unknown = bits(votes.mask & ~known)
+        for voter in unknown:
             self.highest[voter] = max(self.highest[voter], votes.term)
         if not current - TERMS_KEPT <= votes.term <= current + TERMS_AHEAD:
             return Counted(0, [], turning)
         slot = self._slots.get((votes.term, votes.step)) or self._open(votes, current)
-        body, fresh, twice = vote_body(votes), 0, list[int]()
         # A certificate counts whole, whatever else its signers signed: others have acted on it.
-        whole = votes.mask.bit_count() >= self._quorum
-        known = slot.masks.get(body, 0)
-        for voter, signature in votes.by_voter.items():
-            if known >> voter & 1 or (slot.twice >> voter & 1 and not whole):
-                continue
-            if slot.seen >> voter & 1:
-                slot.twice |= 1 << voter
-                twice.append(voter)
-                self._twice.append((votes, voter))
-            slot.bodies.setdefault(body, {})[voter] = signature
-            fresh |= 1 << voter
+        counted = unknown if votes.mask.bit_count() >= self._quorum else [v for v in unknown if not slot.twice >> v & 1]
+        if not counted:
+            return Counted(0, [], turning)
+        slot.bodies.setdefault(body, {}).update((voter, votes.by_voter[voter]) for voter in counted)
+        fresh = mask_of(counted)
+        again = bits(fresh & slot.seen)
+        slot.twice |= fresh & slot.seen
+        self._twice += [(votes, voter) for voter in again]
         turning |= self._crosses(known, known | fresh) or self._crosses(slot.seen, slot.seen | fresh)
-        if fresh:
-            slot.masks[body] = known | fresh
-            slot.seen |= fresh
-        return Counted(fresh, twice, turning)
+        slot.masks[body] = known | fresh
+        slot.seen |= fresh
+        return Counted(fresh, again, turning)
 
     def _open(self, votes: Votes, current: int) -> Slot:
         """A new slot; those of terms long past make room for it."""
@@ -192,7 +190,7 @@ class Tally:
 
 def _first(mask: int, count: int) -> int:
     """The lowest `count` bits of a mask."""
-    return mask if mask.bit_count() <= count else sum(1 << bit for bit in bits(mask)[:count])
+    return mask if mask.bit_count() <= count else mask_of(bits(mask)[:count])
 
 
 _EMPTY = Slot()

@@ -117,7 +117,7 @@ def test_equivocate_proposes_two_valid_values_when_it_leads() -> None:
     made.network.send = stage._note  # type: ignore[method-assign, assignment]
     for host in made.hosts[:3]:
         for entry in host.member.streams.newer(1):
-            member._take_item(entry)
+            member._take_items([entry])
     value = member.fresh_value()
     assert value is not None
     proposal = stage.ring.propose(LIAR, Proposal(1, term, value, b"", None, bytes(64)))

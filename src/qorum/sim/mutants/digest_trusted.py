@@ -13,7 +13,7 @@ class Believer(Member):
 
     def _on_digest(self, peer: int, digest: Digest) -> None:
         super()._on_digest(peer, digest)
-        for author, seq in enumerate(self.streams.read_sketch(digest.seqs)):
+        for author, seq in enumerate(self.streams.read_sketch(digest.seqs).tolist()):
             tip = self.streams.tips[author]
             if seq > tip.seq:
                 self.streams.tips[author] = msgspec.structs.replace(tip, seq=seq)
