@@ -48,6 +48,10 @@ class Judge:
     verdicts: dict[bytes, Verdict] = field(default_factory=dict)
     wanted: list[bytes] = field(default_factory=list)
     decided: list[tuple[bytes, Votes]] = field(default_factory=list)
+    absent: set[int] = field(default_factory=set)
+
+    def takes_part(self, member: int) -> bool:
+        return member not in self.absent
 
     def fresh_value(self) -> bytes | None:
         return self.fresh
@@ -288,10 +292,52 @@ def test_silent_leader_gets_nil_twice_and_the_next_term() -> None:
     member.votes(FIRST, NIL)
     assert member.voted == [(FIRST, 0, NIL), (SECOND, 0, NIL)]
     member.votes(SECOND, NIL)
+    assert (member.consensus.term, member.consensus.durable.step) == (1, Step.PROPOSE), "nothing is left to wait for"
+    assert member.timers[-1] == (Timer.PROPOSE, 1)
+
+
+def test_where_a_value_may_still_be_decided_the_rest_is_waited_for() -> None:
+    member = Script().open().fire(Timer.PROPOSE).votes(FIRST, NIL)
+    member.votes(SECOND, NIL, by=OTHERS[:1]).votes(SECOND, V, by=OTHERS[1:2])
     assert member.timers[-1] == (Timer.SECOND, 0)
     member.fire(Timer.SECOND)
     assert (member.consensus.term, member.consensus.durable.step) == (1, Step.PROPOSE)
-    assert member.timers[-1] == (Timer.PROPOSE, 1)
+
+
+def opened(me: int, *absent: int) -> Script:
+    """A member whose window closes without a contribution of the leaders of these terms."""
+    member = Script(me)
+    member.judge.absent = {LEADERS[term] for term in absent}
+    return member.open()
+
+
+def test_for_leaders_that_take_no_part_nobody_waits() -> None:
+    member = opened(FOLLOWER, 0, 1)
+    assert (member.consensus.term, member.consensus.durable.step) == (2, Step.PROPOSE)
+    assert (member.voted, member.timers) == ([], [(Timer.PROPOSE, 2)])
+    assert member.proposal(V, 2).voted == [(FIRST, 2, sha(V))]
+
+
+def test_the_first_leader_that_takes_part_opens_the_round() -> None:
+    assert opened(LEADERS[1], 0).said[0] == (Kind.PROPOSAL, 1, FRESH)
+    assert opened(LEADERS[2], 0).said == []
+    later = opened(LEADERS[2], 0).votes(SECOND, NIL, 1)
+    assert later.said[0] == (Kind.PROPOSAL, 2, FRESH)
+
+
+def test_where_no_leader_takes_part_the_first_is_waited_for() -> None:
+    assert opened(FOLLOWER, 0, 1, 2, 3).consensus.term == 0
+
+
+def test_leaders_are_passed_over_at_the_start_of_a_round_only() -> None:
+    member = Script()
+    member.judge.absent = set(LEADERS)
+    member.votes(FIRST, V)
+    member.judge.absent = {LEADERS[0]}
+    assert member.open().consensus.term == 0, "it has voted there"
+    observer = Script(None)
+    observer.judge.absent = {LEADERS[0]}
+    assert observer.open().consensus.term == 0
 
 
 def test_divided_first_votes_start_a_timer_and_then_a_nil_vote() -> None:
@@ -456,8 +502,8 @@ def test_best_never_goes_back() -> None:
 
 def test_nil_does_not_release_the_lock() -> None:
     member = Script().open().proposal(V).votes(FIRST, V)
-    member.votes(SECOND, NIL).fire(Timer.SECOND)
-    member.fire(Timer.PROPOSE).votes(FIRST, NIL, 1).votes(SECOND, NIL, 1).fire(Timer.SECOND)
+    member.votes(SECOND, NIL)
+    member.fire(Timer.PROPOSE).votes(FIRST, NIL, 1).votes(SECOND, NIL, 1)
     assert member.consensus.term == 2
     assert member.consensus.durable.lock == Lock(sha(V), 0)
     assert member.proposal(W, 2).voted[-1] == (FIRST, 2, NIL)

@@ -91,6 +91,9 @@ class Judge:
         self.asked = False
         self.decided: list[tuple[bytes, Votes]] = []
 
+    def takes_part(self, member: int) -> bool:
+        return True
+
     def fresh_value(self) -> bytes | None:
         self.asked = True
         return self.fresh

@@ -119,10 +119,34 @@ def test_slots_of_other_terms_and_steps_are_apart() -> None:
     assert not any(t.has_quorum(term, step) for term in (0, 1) for step in (FIRST, SECOND))
 
 
+def test_whoever_is_in_a_later_term_is_done_with_those_before() -> None:
+    t = tally()
+    t.add(vote(0, 1, 2), 0)
+    assert not t.is_done(0, FIRST)
+    t.note(2, 1)
+    t.note(3, 2)
+    assert not t.is_done(0, FIRST)
+    assert t.add(vote(4), 0).turning
+    assert t.is_done(0, FIRST)
+    assert not t.has_quorum(0, FIRST)
+    assert not t.is_done(0, SECOND)
+    assert not t.is_done(1, FIRST)
+
+
+def test_nil_counts_whatever_it_cites() -> None:
+    t = tally()
+    t.add(vote(0, 1, 2, value=NIL, step=SECOND, term=2), 2)
+    t.add(vote(2, 3, value=NIL, step=SECOND, term=2, cited=1), 2)
+    assert not t.nil_quorum(2, SECOND)
+    t.add(vote(4, value=NIL, step=SECOND, term=2, cited=0), 2)
+    assert t.nil_quorum(2, SECOND)
+    assert not t.nil_quorum(2, FIRST)
+
+
 def test_nil_and_values_have_certificates_of_their_own() -> None:
     t = tally()
     t.add(vote(0, 1, 2, 3, 4, value=NIL), 0)
-    assert t.nil_quorum(0)
+    assert t.nil_quorum(0, FIRST)
     assert t.certificate(0, FIRST) is None
     assert t.certificate(0, FIRST, nil=True) == vote(0, 1, 2, 3, 4, value=NIL)
     assert t.newest_first(NO_TERM) is None, "a quorum for nothing certifies no value"
@@ -266,8 +290,9 @@ def facts(t: Tally, current: int, tolerated: int) -> dict[str, Any]:
     for term in terms:
         for step in (FIRST, SECOND):
             found[f"quorum of any {term} {step}"] = t.has_quorum(term, step)
+            found[f"done {term} {step}"] = term == current and t.is_done(term, step)
         found[f"first {term}"] = t.certificate(term, FIRST) is not None
-        found[f"nil {term}"] = t.nil_quorum(term)
+        found[f"nil {term}"] = t.nil_quorum(term, FIRST)
     newest = t.newest_first(NO_TERM)
     found["newest"] = newest is not None and newest.term
     return found

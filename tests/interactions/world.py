@@ -17,6 +17,7 @@ from qorum.core.genesis import Genesis
 from qorum.core.member import Member
 from qorum.core.messages import NO_TERM, Commit, Kind
 from qorum.core.roster import MAX_SEATS
+from qorum.core.votes import SECOND
 from qorum.sim.host import Host
 from qorum.sim.keys import Keys, quick_keys
 from qorum.sim.sharing import shared_engine
@@ -244,7 +245,9 @@ class StillWorld:
         if round != seen.place[0]:
             seen = Sight((round, 0))
         if term != seen.place[1]:
-            how = "enter" if self._ended is Timer.SECOND else "skip to"
+            consensus = host.member.consensus
+            left = consensus.tally.has_quorum(term - 1, SECOND) or self._ended is Timer.SECOND
+            how = "enter" if left else "begin with" if consensus.opening == term else "skip to"
             self.tell(f"{round}.{seen.place[1]}", f"{how} {round}.{term}")
         if lock is not None and lock != seen.lock:
             self.tell(f"{round}.{lock.term}", f"lock {self.book.names.of(lock.value)}")

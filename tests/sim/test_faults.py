@@ -149,7 +149,7 @@ def test_who_loses_its_store_comes_back_with_a_new_key_and_takes_part(trusting: 
     assert advance(made, 2)
     apply((Lose(at=made.now, lasts=0.5, host=2, trusting=trusting),), made)
     host, old = made.hosts[2], made.hosts[2].key
-    made.run(made.now + 0.6)
+    made.run(made.now + 0.51)
     assert host.up
     assert host.member.me is None
     assert advance(made, 3)

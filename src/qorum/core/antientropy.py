@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from qorum.core.consensus import Consensus
 from qorum.core.gossip import announcements
-from qorum.core.messages import Digest, Record, Root, place
+from qorum.core.messages import Digest, Record, Root
 from qorum.core.streams import Streams
 from qorum.core.votes import FIRST, SECOND
 
@@ -52,7 +52,7 @@ def delta_for(peer: int, digest: Digest, streams: Streams, consensus: Consensus)
     Raises `ProtocolError` for a digest of other members.
     """
     newer = streams.newer(digest.round, beyond=streams.read_sketch(digest.seqs))
-    yield from announcements([place(entry.body.member, entry.body.seq) for entry in newer])
+    yield from announcements([entry.place for entry in newer])
     best, term = consensus.durable.best, consensus.term
     if best is not None and best.term > digest.best:
         yield best

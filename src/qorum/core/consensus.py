@@ -48,6 +48,9 @@ class Judge(Protocol):
     def sketch(self, value: bytes) -> bytes:
         """A few bytes from which others rebuild the cut of a value."""
 
+    def takes_part(self, member: int) -> bool:
+        """Whether a member has been heard of in the current round."""
+
     def want(self, value_hash: bytes) -> None:
         """Fetch the body of a value that was voted for."""
 
@@ -152,6 +155,8 @@ class Consensus:
         self.decided = False
         self.window_closed = False
         """Whether this member waits no more for contributions to the round."""
+        self.opening = 0
+        """Term whose leader needs nobody's second votes of the one before."""
         self._timed: set[tuple[Timer, int]] = set()
         self._gathered = NO_TERM
 
@@ -207,8 +212,8 @@ class Consensus:
         """The collection window of this round has closed in this member's own view."""
         if not self.window_closed:
             self.window_closed = True
-            if self.term == 0 and self.durable.step == Step.PROPOSE:
-                self._start_timer(Timer.PROPOSE)
+            if self.term == 0 and self.durable.step == Step.PROPOSE and self._me is not None:
+                self._open()
             self.advance()
 
     def on_proposal(self, proposal: Proposal) -> bool:
@@ -217,8 +222,7 @@ class Consensus:
             return False
         self.proposals[proposal.term] = proposal
         self.on_value(proposal.value)
-        leader = self.leader(proposal.term)
-        self.tally.highest[leader] = max(self.tally.highest[leader], proposal.term)
+        self.tally.note(self.leader(proposal.term), proposal.term)
         if proposal.cited is not None:
             self.tally.add(proposal.cited, self.term)
         self.advance()
@@ -283,7 +287,7 @@ class Consensus:
         """Apply the rules until none fires. A federation that is too small agrees on nothing; an observer votes not."""
         rules: tuple[Callable[[], bool], ...] = (
             self._decide, self._note_best, self._skip, self._propose,
-            self._vote_on_proposal, self._lock_and_vote, self._vote_nil, self._start_vote_timers,
+            self._vote_on_proposal, self._lock_and_vote, self._vote_nil, self._leave, self._start_vote_timers,
         )  # fmt: skip
         if self._me is None:
             rules = (self._decide, self._note_best)
@@ -344,8 +348,9 @@ class Consensus:
         return self.leader(self.term) == self._me
 
     def _elected(self) -> bool:
-        """At term 0 the window has closed; later a quorum cast second votes of the term before."""
-        return self.window_closed if self.term == 0 else self.tally.has_quorum(self.term - 1, SECOND)
+        """In the first term of a round the window has closed; later a quorum cast second votes of the term before."""
+        opens = self.term == self.opening
+        return self.window_closed if opens else self.tally.has_quorum(self.term - 1, SECOND)
 
     def _gathers(self) -> bool:
         """Whether the highest certificate that the election votes cite is still awaited."""
@@ -387,20 +392,40 @@ class Consensus:
 
     def _vote_nil(self) -> bool:
         """l. 44: a quorum of first votes for nil."""
-        if self.durable.step != Step.FIRST_VOTE or not self.tally.nil_quorum(self.term):
+        if self.durable.step != Step.FIRST_VOTE or not self.tally.nil_quorum(self.term, FIRST):
             return False
         self._vote_second_nil()
         return True
 
     def _start_vote_timers(self) -> bool:
         """l. 34 and 47: a quorum voted, but not for one thing; wait a little for the rest."""
-        if self.durable.step == Step.FIRST_VOTE and self.tally.has_quorum(self.term, FIRST):
+        if self.durable.step == Step.FIRST_VOTE and self.tally.is_done(self.term, FIRST):
             self._start_timer(Timer.FIRST)
-        if self.tally.has_quorum(self.term, SECOND):
+        if self.tally.is_done(self.term, SECOND):
             self._start_timer(Timer.SECOND)
         return False
 
+    def _leave(self) -> bool:
+        """A quorum of second votes for nil: no value can have one in this term, so nobody waits for the rest."""
+        if not self.tally.nil_quorum(self.term, SECOND):
+            return False
+        self._enter(self.term + 1)
+        return True
+
     # --- what rules do ---
+
+    def _open(self) -> None:
+        """Begin with the first term whose leader takes part in the round; for those before it nobody has to wait.
+
+        How a term is entered is of no matter to safety. Where members differ, those behind count those ahead as done
+        with the terms between, and follow by their timers.
+        """
+        present = (term for term in range(TERMS_AHEAD) if self._judge.takes_part(self.leader(term)))
+        self.opening = next(present, 0)
+        if self.opening > 0:
+            self._enter(self.opening)
+        else:
+            self._start_timer(Timer.PROPOSE)
 
     def _enter(self, term: int) -> None:
         """l. 11: start a term; the lock stays."""

@@ -22,8 +22,14 @@ T = TypeVar("T")
 
 STRAIGHT = 16
 """Up to this many members control messages go straight to everybody."""
-AUTHOR_SHARE = 16
-"""To how many times `gossip_fanout` members a leader sends its proposal and an author its item."""
+LEADER_SHARE = 16
+"""To how many times `gossip_fanout` members a leader sends its proposal,"""
+VOTER_SHARE = 10
+"""a voter its vote,"""
+AUTHOR_SHARE = 12
+"""an author its item,"""
+OPENER_SHARE = 2
+"""and whoever learns from an item that a round has begun that item. More is sooner, and more frames."""
 PULL_TICKS = 3
 """Ticks after which an unanswered pull is sent to somebody else."""
 NEEDED_PEERS = 2

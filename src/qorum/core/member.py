@@ -36,7 +36,7 @@ from qorum.core.effects import (
     WindowOpened,
 )
 from qorum.core.genesis import Genesis
-from qorum.core.gossip import AUTHOR_SHARE, STRAIGHT, Gossip
+from qorum.core.gossip import LEADER_SHARE, OPENER_SHARE, STRAIGHT, VOTER_SHARE, Gossip
 from qorum.core.messages import (
     NIL,
     Announce,
@@ -81,7 +81,7 @@ EARLY_BYTES = 4 << 20
 """Bytes of messages of the next round that are kept; what does not fit comes again by anti-entropy."""
 REFILL_TICKS = 25
 """Ticks between two refills of what each member may add to its stream while no round is agreed."""
-RELAYED_SHARE = 2 / 3
+RELAYED_SHARE = 1 / 2
 """Of a quorum of votes, how much is relayed; past that they travel by anti-entropy alone."""
 BUSY_HASTE = 1
 """How many times sooner, less one, the next tick comes while a round is under way,"""
@@ -89,7 +89,7 @@ TIGHT_HASTE = 3
 """and while it is with hardly more members than a quorum."""
 NEWS_SHARE = 4
 """Gossip has run dry when a tick brings no more news than one member in so many would make."""
-DRY_PEERS = 3
+DRY_PEERS = 1
 """At most so many members to compare with at a time when it has."""
 CLAIMS = 16
 """Petitions, and pieces of evidence, of one peer that are checked in a tick."""
@@ -323,13 +323,13 @@ class Member:
         """Send an own vote or proposal, and count it."""
         if isinstance(unsigned, Votes):
             votes = unsigned.signed(signature)
-            self.gossip.push(votes)
+            self.gossip.push(votes, VOTER_SHARE)
             if votes.round == self.consensus.round:
                 self.consensus.on_votes(votes)
         elif isinstance(unsigned, Proposal):
             proposal = unsigned.signed(signature)
             self.values.note_sketch(proposal.value, proposal.sketch)
-            self.gossip.push(proposal, AUTHOR_SHARE)
+            self.gossip.push(proposal, LEADER_SHARE)
             if proposal.round == self.consensus.round:
                 self.consensus.on_proposal(proposal)
 
@@ -490,11 +490,11 @@ class Member:
         return value
 
     def _relayed_votes(self) -> list[Votes]:
-        """Votes queued for relay, as messages; those of an old round or term are of no use any more."""
+        """Votes queued for relay, as messages, but for those of slots that have been left or settled since."""
         tally, messages = self.consensus.tally, list[Votes]()
         for (round, term, step, body), mask in self.gossip.take_relayed().items():
             held = mask & tally.slot(term, step).masks.get(body, 0)
-            if round == self.consensus.round and held:
+            if round == self.consensus.round and held and not tally.has_quorum(term, step):
                 messages.append(tally.votes(term, step, body, held))
         return messages
 
@@ -600,7 +600,7 @@ class Member:
                     key = self.roster.key(body.member)
                     entries.append(self._engine.read(item, key, self.genesis, self._engine.verify))
         finally:  # those before a broken one count
-            self.gossip.announce(place(entry.body.member, entry.body.seq) for entry in entries)
+            self.gossip.announce(entry.place for entry in entries)
             self._take_items(entries)
 
     def _has_use_for(self, item: Item, body: Contribution) -> bool:
@@ -622,7 +622,7 @@ class Member:
 
     def _take_items(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            self.gossip.got(entry.hash, place(entry.body.member, entry.body.seq))
+            self.gossip.got(entry.hash, entry.place)
             if entry.hash not in self.streams:
                 self._hold(entry)
         self._watch_window()
@@ -635,7 +635,7 @@ class Member:
         if branches is not None:
             self._convict(entry.body.member, *map(self._signed_item, branches))
         if entry.is_news and self._open_window() and self.roster.members > STRAIGHT:
-            self.gossip.push(Items((entry.item,)))  # whole and at once, so that everybody joins in time
+            self.gossip.push(Items((entry.item,)), OPENER_SHARE)  # whole and at once, so that everybody joins in time
 
     def _signed_item(self, entry: Entry) -> tuple[bytes, bytes]:
         return contribution_bytes(self.genesis.federation, entry.body, entry.hash), entry.item.signature
@@ -711,6 +711,10 @@ class Member:
         self._gaps[value_hash] = gap
         self.streams.needed.update(gap.hashes)
         self.gossip.want(gap.names, source)
+
+    def takes_part(self, member: int) -> bool:
+        """Whether a contribution of a member to the current round is held."""
+        return self.streams.has_advanced(member, self.consensus.round)
 
     def want(self, value_hash: bytes) -> None:
         """Fetch the body of a value that a quorum voted for."""
@@ -853,10 +857,14 @@ class Member:
 
     @property
     def _is_tight(self) -> bool:
-        """Whether hardly more members than a quorum are heard of, so that everything has to reach everybody."""
-        waits = self._window == self.consensus.round and not self.consensus.window_closed
-        heard = int(self.state.origins.sum()) if waits else self.streams.advanced(self.consensus.round)
-        return heard - self.roster.quorum.size < self.roster.quorum.tolerated // 2
+        """Whether about as many members as make a quorum are heard of, so that everything has to reach everybody.
+
+        While the window gathers, and has not run dry yet, as many are expected as the last round heard of.
+        """
+        quorum, gathers = self.roster.quorum, self._window == self.consensus.round and not self.consensus.window_closed
+        expects = gathers and self._dry == 0
+        heard = int(self.state.origins.sum()) if expects else self.streams.advanced(self.consensus.round)
+        return abs(heard - quorum.size) < quorum.tolerated // 2
 
     def _root(self) -> Root:
         return root_of(self.streams, self.consensus)

@@ -38,11 +38,20 @@ NIL = b""
 """The value of a vote for nothing."""
 NO_TERM = -1
 PLACE_BYTES = 6
+SPARSE = 64
+"""Up to this many set bits of a mask are sooner found one by one."""
 
 
 def bits(mask: int) -> list[int]:
     """Indices of the set bits, ascending."""
-    return [index for index, bit in enumerate(f"{mask:b}"[::-1]) if bit == "1"]
+    if mask.bit_count() > SPARSE:
+        return [index for index, bit in enumerate(f"{mask:b}"[::-1]) if bit == "1"]
+    indices = []
+    while mask:
+        low = mask & -mask
+        indices.append(low.bit_length() - 1)
+        mask ^= low
+    return indices
 
 
 def mask_of(indices: Iterable[int]) -> int:

@@ -127,7 +127,11 @@ class Roster:
 
     def seat_of(self, key: bytes) -> int | None:
         """Index of the active member with this key in force."""
-        return next((index for index in self.active if self.key(index) == key), None)
+        return self._seat_of.get(key)
+
+    @cached_property
+    def _seat_of(self) -> dict[bytes, int]:
+        return {self.key(index): index for index in self.active}
 
     def order(self, round: int) -> list[int]:
         """The members in the order drawn for a round: a permutation for each, so that no one can choose its turn."""

@@ -16,7 +16,7 @@ from qorum.core import wire
 from qorum.core.cells import UNKNOWN, Cells
 from qorum.core.columns import Columns
 from qorum.core.genesis import Genesis
-from qorum.core.messages import Change, Contribution, Head, Item, Join, Kind, Record, Rekey
+from qorum.core.messages import Change, Contribution, Head, Item, Join, Kind, Record, Rekey, place
 from qorum.core.roster import Roster
 from qorum.core.verify import Verify
 from qorum.errors import ProtocolError
@@ -64,6 +64,11 @@ class Entry:
     def is_news(self) -> bool:
         """Whether it writes or accuses; an item that only affirms, or is empty, opens no round."""
         return len(self.columns.value) > 0 or self.columns.accused is not None
+
+    @cached_property
+    def place(self) -> bytes:
+        """Where it stands: see `messages.place`."""
+        return place(self.body.member, self.body.seq)
 
     @cached_property
     def head(self) -> Head:

@@ -116,8 +116,10 @@ class Streams:
     def lacking(self, items: bytes) -> list[bytes]:
         """Those of some places whose items would be news."""
         named = np.frombuffer(items, dtype=_PLACE, count=len(items) // PLACE_BYTES)
-        beyond = named["seq"] > self._seqs.take(named["member"], mode="clip")
-        return [place(*it) for it in named[beyond].tolist() if self.lacks(*it)]
+        beyond = np.flatnonzero(named["seq"] > self._seqs.take(named["member"], mode="clip"))
+        starts = (PLACE_BYTES * beyond).tolist()
+        there = zip(starts, named[beyond].tolist(), strict=True)
+        return [items[at : at + PLACE_BYTES] for at, it in there if self.lacks(*it)]
 
     def takes(self, member: int) -> bool:
         """Whether one more uncommitted item of a member is to be kept now; see `refill`."""
@@ -235,6 +237,11 @@ class Streams:
     def advanced(self, round: int) -> int:
         """How many members have an item that a cut of `round` can take."""
         return sum(count for base, count in self._bases.items() if base < round)
+
+    def has_advanced(self, member: int, round: int) -> bool:
+        """Whether a cut of `round` can take an item of this member."""
+        branch = self._branch[member]
+        return bool(branch) and branch[0].body.base < round
 
     def cut(self, round: int) -> tuple[Advance, ...]:
         """The furthest cut that can be proposed for `round` with what is held."""

@@ -63,6 +63,7 @@ class Tally:
         self._slots: dict[tuple[int, int], Slot] = {}
         self.highest = [NO_TERM] * members
         """Highest term each member was seen in; only ever rises."""
+        self._furthest = NO_TERM
         self._twice: list[tuple[Votes, int]] = []
 
     def slot(self, term: int, step: int) -> Slot:
@@ -82,7 +83,7 @@ class Tally:
         known = self.slot(votes.term, votes.step).masks.get(body, 0)
         unknown = bits(votes.mask & ~known)
         for voter in unknown:
-            self.highest[voter] = max(self.highest[voter], votes.term)
+            self.note(voter, votes.term)
         if not current - TERMS_KEPT <= votes.term <= current + TERMS_AHEAD:
             return Counted(0, [], turning)
         slot = self._slots.get((votes.term, votes.step)) or self._open(votes, current)
@@ -95,10 +96,17 @@ class Tally:
         again = bits(fresh & slot.seen)
         slot.twice |= fresh & slot.seen
         self._twice += [(votes, voter) for voter in again]
+        done = slot.seen | self._beyond(votes.term)
         turning |= self._crosses(known, known | fresh) or self._crosses(slot.seen, slot.seen | fresh)
+        turning |= self._crosses(done, done | fresh)
         slot.masks[body] = known | fresh
         slot.seen |= fresh
         return Counted(fresh, again, turning)
+
+    def note(self, member: int, term: int) -> None:
+        """A member was seen in a term."""
+        self.highest[member] = max(self.highest[member], term)
+        self._furthest = max(self._furthest, term)
 
     def _open(self, votes: Votes, current: int) -> Slot:
         """A new slot; those of terms long past make room for it."""
@@ -144,9 +152,22 @@ class Tally:
         """Whether a quorum voted here, for anything."""
         return self.slot(term, step).seen.bit_count() >= self._quorum
 
-    def nil_quorum(self, term: int) -> bool:
-        """Whether a quorum cast first votes for nil."""
-        return self.slot(term, FIRST).masks.get((NIL, NO_TERM), 0).bit_count() >= self._quorum
+    def is_done(self, term: int, step: int) -> bool:
+        """Whether a quorum voted here or never will, being in a later term already: hardly more is to be waited for."""
+        return (self.slot(term, step).seen | self._beyond(term)).bit_count() >= self._quorum
+
+    def _beyond(self, term: int) -> int:
+        """Mask of the members that were seen in a later term."""
+        if self._furthest <= term:
+            return 0
+        return mask_of(member for member, highest in enumerate(self.highest) if highest > term)
+
+    def nil_quorum(self, term: int, step: int) -> bool:
+        """Whether a quorum voted for nil, whatever they cite."""
+        nil = 0
+        for (value, _), mask in self.slot(term, step).masks.items():
+            nil |= mask if value == NIL else 0
+        return nil.bit_count() >= self._quorum
 
     def cited(self, term: int) -> int:
         """Newest term of which second votes of `term` show that their voters hold a first certificate.

@@ -19,8 +19,9 @@ from qorum.sim.stage import Stage
 
 
 class TermsOfTheHonest(Invariant):
-    """For all honest hosts that enter (k, t), t > 0: somebody honest was in a term >= t of k before, or the host holds
-    second votes of (k, t-1) by a quorum. Liars alone cannot move terms."""
+    """For all honest hosts that enter (k, t), t > 0: somebody honest was in a term >= t of k before; or a quorum has
+    second votes in (k, t-1), or is past it; or the host's window has closed without any leader of an earlier term.
+    Liars that take part cannot move terms."""
 
     name = "terms-of-the-honest"
     watches = (Persist,)
@@ -35,8 +36,10 @@ class TermsOfTheHonest(Invariant):
         record = durable_of(effect.record)
         if record.term > self._furthest.get(record.round, 0):
             self._furthest[record.round] = record.term
-            tally = host.member.consensus.tally
-            if tally.round == record.round and not tally.has_quorum(record.term - 1, SECOND):
+            consensus = host.member.consensus
+            leaders = map(consensus.leader, range(record.term))
+            opens = consensus.window_closed and not any(map(host.member.takes_part, leaders))
+            if not (consensus.round != record.round or opens or consensus.tally.is_done(record.term - 1, SECOND)):
                 self.violated(f"{named(host)} is moved to {record.round}.{record.term}, where nobody honest is")
 
 

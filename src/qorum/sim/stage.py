@@ -280,6 +280,8 @@ class Stage:
         for host in self.honest:
             self.write(host)
         while self._timeline.now < HEALING and self._furthest(goal) <= allowed and self._timeline.step():
+            if self._furthest(goal) >= 0 and self._opens(goal):  # each in the term whose leader it sees first
+                allowed = self._due_term(goal)
             if all(host.member.state.round >= goal for host in self.honest):
                 self.now += self._timeline.now
                 return None
@@ -307,6 +309,11 @@ class Stage:
         """Highest term of this round that an honest host is in; -1 if none is in this round."""
         places = [host.member.consensus for host in self.honest]
         return max((place.term for place in places if place.round == round), default=-1)
+
+    def _opens(self, round: int) -> bool:
+        """Whether an honest host has still to begin with the terms of this round."""
+        places = [host.member.consensus for host in self.honest]
+        return any(place.round < round or (place.round == round and not place.window_closed) for place in places)
 
     def _due_term(self, round: int) -> int:
         """The first term that an honest member leads after the furthest that anybody honest is in: all come together
