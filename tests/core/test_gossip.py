@@ -359,3 +359,16 @@ def test_whoever_must_have_it_is_asked_next() -> None:
     gossip.hint([needed], [8])
     drained(gossip)
     assert pulls_over(gossip, PULL_TICKS)[0] == ((7,), Pull(b"", (needed,)))
+
+
+def test_who_must_have_it_and_does_not_answer_is_asked_once() -> None:
+    gossip = gossip_of(40)
+    (needed,) = hashes(1)
+    gossip.want([needed], None)
+    drained(gossip)
+    asked: list[tuple[int, ...]] = []
+    for _ in range(20):
+        gossip.hint([needed], [7])
+        asked += [to for to, _ in pulls_over(gossip, PULL_TICKS)]
+    assert asked.count((7,)) == 1
+    assert {len(to) for to in asked} == {1, NEEDED_PEERS}

@@ -348,9 +348,9 @@ class Consensus:
         return self.leader(self.term) == self._me
 
     def _elected(self) -> bool:
-        """In the first term of a round the window has closed; later a quorum cast second votes of the term before."""
+        """In the first term of a round the window has closed; later a quorum is done with the term before."""
         opens = self.term == self.opening
-        return self.window_closed if opens else self.tally.has_quorum(self.term - 1, SECOND)
+        return self.window_closed if opens else self.tally.is_done(self.term - 1, SECOND)
 
     def _gathers(self) -> bool:
         """Whether the highest certificate that the election votes cite is still awaited."""

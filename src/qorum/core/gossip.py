@@ -177,10 +177,12 @@ class Gossip:
         self._pull(names, source, needed=True)
 
     def hint(self, names: Iterable[bytes], sources: Sequence[int]) -> None:
-        """Note who has what is being pulled: asked next, should nobody answer."""
+        """Note who has what is being pulled: asked next, should nobody answer. Once: who says so may be a liar."""
         for name in names:
-            if name in self._asked and not self._asked[name].sources:
-                self._asked[name].sources.extend(sources[:SOURCES])
+            asked = self._asked.get(name)
+            if asked is not None and asked.named == 0:
+                asked.sources.extend(sources[:SOURCES])
+                asked.named = len(asked.sources)
 
     def hear(self, names: Iterable[bytes], source: int) -> None:
         """Pull what `source` announced, or note it as a source of what is being pulled."""

@@ -16,7 +16,7 @@ from qorum.core import wire
 from qorum.core.cells import UNKNOWN, Cells
 from qorum.core.columns import Columns
 from qorum.core.genesis import Genesis
-from qorum.core.messages import Change, Contribution, Head, Item, Join, Kind, Record, Rekey, place
+from qorum.core.messages import Advance, Change, Contribution, Head, Item, Join, Kind, Record, Rekey, place
 from qorum.core.roster import Roster
 from qorum.core.verify import Verify
 from qorum.errors import ProtocolError
@@ -74,6 +74,11 @@ class Entry:
     def head(self) -> Head:
         """Where the author's stream stands after this item."""
         return Head(self.body.incarnation, self.body.seq, self.hash, self.body.base)
+
+    @cached_property
+    def advance(self) -> Advance:
+        """What a cut that ends with this item says of its author."""
+        return Advance(self.body.member, self.head)
 
 
 def contribution_bytes(federation: bytes, body: Contribution, hash: bytes) -> bytes:

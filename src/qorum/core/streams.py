@@ -152,7 +152,7 @@ class Streams:
         if len(waiting) == 1 and _extends(waiting[0], start):  # as good as always
             self._set_branch(member, waiting[:])
         elif waiting or self._branch[member]:
-            self._set_branch(member, self._longest(start, waiting))
+            self._set_branch(member, self._longest(start, waiting) if waiting else [])
         else:
             self.tips[member] = start
             self._seqs[member] = start.seq
@@ -245,8 +245,8 @@ class Streams:
 
     def cut(self, round: int) -> tuple[Advance, ...]:
         """The furthest cut that can be proposed for `round` with what is held."""
-        heads = ((member, list(self._takeable(member, round))) for member in sorted(self.ahead))
-        return tuple(Advance(member, entries[-1].head) for member, entries in heads if entries)
+        takeable = (list(self._takeable(member, round)) for member in sorted(self.ahead))
+        return tuple(entries[-1].advance for entries in takeable if entries)
 
     def _takeable(self, member: int, round: int) -> Iterator[Entry]:
         size = 0
@@ -267,7 +267,7 @@ class Streams:
         held = [self.at(member, seq) for member, seq in wanted]
         if None in held:
             raise Missing(places=[place for place, entry in zip(wanted, held, strict=True) if entry is None])
-        return Cut(tuple(Advance(entry.body.member, entry.head) for entry in held if entry is not None))
+        return Cut(tuple(entry.advance for entry in held if entry is not None))
 
     def collect(self, cut: Sequence[Advance], round: int) -> list[Entry]:
         """The items between the committed heads and a proposed cut, in (member, seq) order.
@@ -355,8 +355,10 @@ class Streams:
         self.refill()
         for member in moved:
             waiting = self._waiting[member]
-            self._waiting[member] = [entry for entry in waiting if _is_past(entry, heads[member])]
-            self._drop([e.hash for e in waiting if e.hash not in taken and not _is_past(e, heads[member])])
+            left = [entry for entry in waiting if entry.hash not in taken]
+            self._waiting[member] = [entry for entry in left if _is_past(entry, heads[member])] if left else left
+            if len(left) > len(self._waiting[member]):
+                self._drop([entry.hash for entry in left if not _is_past(entry, heads[member])])
             self._raise_tip(member)
 
     def _drop(self, hashes: Sequence[bytes]) -> None:

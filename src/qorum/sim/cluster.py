@@ -6,6 +6,7 @@ Where a `Swarm` shows learning, a cluster shows agreement. One seed gives the sa
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
@@ -29,6 +30,7 @@ from qorum.sim.sharing import shared_engine
 
 JOIN_SHARE = 0.25
 """Share of `collect_ms` within which an idle member joins an open window."""
+_ARRIVAL = struct.Struct("<IId")
 VALUES_KEPT = 64
 GUESTS = 4096
 """Who has no seat is known to its peers by its address, from this number on."""
@@ -309,7 +311,8 @@ class Cluster:
             self.timeline.after(0, partial(self._rekeyed, host))
 
     def _deliver(self, to: int, sender: int, frame: bytes) -> None:
-        self._pulse.update(b"%d %d %.9f " % (to, sender, self.now) + frame)
+        self._pulse.update(_ARRIVAL.pack(to, sender, self.now))
+        self._pulse.update(frame)
         host = self.hosts[to]
         if to not in self.conduct or self.conduct[to].hears(sender, frame):
             source = self.hosts[sender]

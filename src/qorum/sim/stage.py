@@ -279,8 +279,11 @@ class Stage:
         allowed = self._due_term(goal)
         for host in self.honest:
             self.write(host)
-        while self._timeline.now < HEALING and self._furthest(goal) <= allowed and self._timeline.step():
-            if self._furthest(goal) >= 0 and self._opens(goal):  # each in the term whose leader it sees first
+        while self._timeline.now < HEALING and self._furthest(goal) <= allowed:
+            opens = self._opens(goal)
+            if not self._timeline.step():
+                break
+            if opens and self._furthest(goal) >= 0:  # each in the term whose leader it sees first
                 allowed = self._due_term(goal)
             if all(host.member.state.round >= goal for host in self.honest):
                 self.now += self._timeline.now
