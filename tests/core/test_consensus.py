@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -49,6 +50,10 @@ class Judge:
     wanted: list[bytes] = field(default_factory=list)
     decided: list[tuple[bytes, Votes]] = field(default_factory=list)
     absent: set[int] = field(default_factory=set)
+    asked: list[list[int]] = field(default_factory=list)
+
+    def compare_with(self, members: Sequence[int]) -> None:
+        self.asked.append(list(members))
 
     def takes_part(self, member: int) -> bool:
         return member not in self.absent
@@ -558,6 +563,7 @@ def test_leader_gathers_the_cited_certificate_and_proposes_its_value() -> None:
     assert leader.proposed == []
     assert leader.consensus.role is Role.CANDIDATE
     assert leader.timers[-1] == (Timer.GATHER, term)
+    assert leader.judge.asked == [others[2:]], "only they are known to have it"
     leader.consensus.on_value(V)
     leader.votes(FIRST, V, 1, by=others)
     assert leader.proposed == [(term, V)]

@@ -1102,6 +1102,15 @@ def test_a_member_of_an_earlier_term_is_shown_why_that_is_over() -> None:
     assert sent(tell(ahead, late, peer=OTHERS[1]), Votes) == []
 
 
+def test_a_leader_asks_those_who_cite_a_certificate_for_it() -> None:
+    leader = member_of(GENESIS.leader(1, 3))
+    others = [peer for peer in range(4) if peer != leader.me]
+    tell(leader, votes_of(GENESIS, others[:2], SECOND, term=2))
+    asked = sends(tell(leader, votes_of(GENESIS, others[2:], SECOND, term=2, cited=1)))
+    assert leader.consensus.role is Role.CANDIDATE
+    assert [to for to, message in asked if isinstance(message, Digest)] == [tuple(others[2:])]
+
+
 def test_a_leader_that_skipped_into_its_term_is_given_the_votes_that_elect_it() -> None:
     voter, leader = member_of(OTHERS[0]), member_of(GENESIS.leader(1, 3), seed=1)
     tell(voter, votes_of(GENESIS, OTHERS, SECOND, term=2), votes_of(GENESIS, OTHERS, FIRST, term=3))

@@ -54,6 +54,9 @@ class Judge(Protocol):
     def want(self, value_hash: bytes) -> None:
         """Fetch the body of a value that was voted for."""
 
+    def compare_with(self, members: Sequence[int]) -> None:
+        """Ask these members, of whom some may lie, for a newer first certificate than the best one."""
+
     def decide(self, value: bytes, certificate: Votes) -> None:
         """The current round is over."""
 
@@ -334,7 +337,8 @@ class Consensus:
         if done or self.durable.step != Step.PROPOSE or not self._leads() or not self._elected():
             return False
         if self._gathers():
-            self._start_timer(Timer.GATHER)
+            if self._start_timer(Timer.GATHER):
+                self._judge.compare_with(self.tally.citers(self.term - 1, self.best_term))
             return False
         best = self.durable.best
         value = self._body_of(best.value) if best else self._judge.fresh_value()
@@ -465,16 +469,17 @@ class Consensus:
         effects, self._effects, self._dirty = record + self._effects, [], False
         return effects
 
-    def _start_timer(self, name: Timer) -> None:
+    def _start_timer(self, name: Timer) -> bool:
         """Once per term. Delays grow with the term, so that some term is longer than the network is slow."""
         if (name, self.term) in self._timed:
-            return
+            return False
         self._timed.add((name, self.term))
         waits_for_leader = name in (Timer.PROPOSE, Timer.GATHER)
         base = self._config.propose_timeout_ms if waits_for_leader else self._config.vote_timeout_ms
         grown = min(base + self.term * self._config.timeout_step_ms, self._config.timeout_cap_ms)
         share = GATHER_SHARE if name is Timer.GATHER else 1
         self._effects.append(SetTimer(name, grown * share / 1000, self.round, self.term))
+        return True
 
     def _body_of(self, value_hash: bytes) -> bytes | None:
         value = self.body(value_hash)

@@ -166,6 +166,10 @@ class Gossip:
         """So many members drawn from all the others, or as many as there are."""
         return self._random.sample(self._others, min(count, len(self._others)))
 
+    def among(self, members: Sequence[int], count: int) -> list[int]:
+        """So many of these members, or all of them if they are fewer."""
+        return self._random.sample(members, min(count, len(members)))
+
     def any_peer(self) -> int | None:
         """One member drawn from all the others."""
         return self._random.choice(self._others) if self._others else None

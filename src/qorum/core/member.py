@@ -93,6 +93,8 @@ DRY_PEERS = 1
 """At most so many members to compare with at a time when it has."""
 CLAIMS = 16
 """Petitions, and pieces of evidence, of one peer that are checked in a tick."""
+CITERS = 16
+"""Of those who cite a certificate that a leader lacks, how many it asks."""
 NOBODY = -1
 """In place of a peer, where an allowance is for all of them together."""
 
@@ -719,6 +721,10 @@ class Member:
     def want(self, value_hash: bytes) -> None:
         """Fetch the body of a value that a quorum voted for."""
         self.gossip.want([value_hash], None)
+
+    def compare_with(self, members: Sequence[int]) -> None:
+        """Ask members, as far as it is any use, what they hold that this one does not."""
+        self.gossip.send(self.gossip.among(members, CITERS), self._digest(answer=False))
 
     def decide(self, value: bytes, certificate: Votes) -> None:
         """The round is over: apply the value once all its items are here."""

@@ -174,8 +174,12 @@ class Tally:
 
         One for nil cites it; one for a value was cast on that of its own term.
         """
-        bodies = self.slot(term, SECOND).bodies
-        return max((cited if value == NIL else term for value, cited in bodies), default=NO_TERM)
+        return max((_shown(body, term) for body in self.slot(term, SECOND).masks), default=NO_TERM)
+
+    def citers(self, term: int, above: int) -> list[int]:
+        """The members whose second votes of `term` show a first certificate newer than that of term `above`."""
+        masks = self.slot(term, SECOND).masks
+        return sorted({m for body, mask in masks.items() if _shown(body, term) > above for m in bits(mask)})
 
     def take_twice(self) -> list[tuple[Votes, int]]:
         """Votes that came second from a voter in their slot, with that voter, since the last call."""
@@ -207,6 +211,11 @@ class Tally:
     def terms_above(self, count: int) -> int:
         """The `count`-th largest of the terms that members were seen in."""
         return sorted(self.highest, reverse=True)[count - 1]
+
+
+def _shown(body: tuple[bytes, int], term: int) -> int:
+    value, cited = body
+    return cited if value == NIL else term
 
 
 def _first(mask: int, count: int) -> int:
