@@ -99,7 +99,7 @@ class FederationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     timeout_step_ms: int = 500
     timeout_cap_ms: int = 15_000
     gossip_tick_ms: int = 200
-    gossip_flush_ms: int = 60
+    gossip_flush_ms: int = 90
     max_items_per_round: int = 4
     max_bytes_per_round: int = 98_000
     """Of one member's contributions, signatures aside: an exchange stays below 100 kB."""

@@ -657,6 +657,20 @@ def test_next_round_starts_free_of_lock_and_best() -> None:
 # --- liars ---
 
 
+def test_whoever_a_round_evicts_has_no_part_in_the_next_one() -> None:
+    member = Script().open().proposal(V)
+
+    def evicted(value: bytes, certificate: Votes) -> None:
+        member.consensus.enter_round(2, (), GENESIS.roster, LEADERS, None)
+        member.consensus.tally.add(votes_of(GENESIS, OTHERS, FIRST, sha(W), round=2), 0)
+
+    member.judge.decide = evicted  # type: ignore[method-assign]
+    member.votes(SECOND, V)
+    assert member.consensus.round == 2
+    assert member.consensus.best_term == 0, "it follows"
+    assert {request.round for request in member.log if isinstance(request, Sign)} == {1}, "and says nothing"
+
+
 def test_equivocating_leader_gets_one_vote_of_each_and_cannot_split() -> None:
     one, other = Script().open().proposal(V), Script().open().proposal(W)
     assert one.voted == [(FIRST, 0, sha(V))]

@@ -288,14 +288,16 @@ class Consensus:
 
     def advance(self) -> None:
         """Apply the rules until none fires. A federation that is too small agrees on nothing; an observer votes not."""
-        rules: tuple[Callable[[], bool], ...] = (
+        while self._roster.agrees and not self.decided and any(rule() for rule in self._rules()):
+            pass  # a rule may end the round, and with it this member's part in the next one
+
+    def _rules(self) -> tuple[Callable[[], bool], ...]:
+        if self._me is None:
+            return self._decide, self._note_best
+        return (
             self._decide, self._note_best, self._skip, self._propose,
             self._vote_on_proposal, self._lock_and_vote, self._vote_nil, self._leave, self._start_vote_timers,
         )  # fmt: skip
-        if self._me is None:
-            rules = (self._decide, self._note_best)
-        while self._roster.agrees and not self.decided and any(rule() for rule in rules):
-            pass
 
     def _decide(self) -> bool:
         """l. 49: a quorum of second votes for one value, in any term of the round."""
@@ -465,6 +467,8 @@ class Consensus:
 
     def take_effects(self) -> list[Effect]:
         """What is to be done since the last call: one record that covers everything, then what it implies."""
+        if not (self._dirty or self._effects):
+            return []
         record: list[Effect] = [Persist(wire.encode(self.durable))] if self._dirty else []
         effects, self._effects, self._dirty = record + self._effects, [], False
         return effects

@@ -26,7 +26,7 @@ LEADER_SHARE = 16
 """To how many times `gossip_fanout` members a leader sends its proposal,"""
 VOTER_SHARE = 10
 """a voter its vote,"""
-AUTHOR_SHARE = 12
+AUTHOR_SHARE = 16
 """an author its item,"""
 OPENER_SHARE = 2
 """and whoever learns from an item that a round has begun that item. More is sooner, and more frames."""
@@ -202,11 +202,11 @@ class Gossip:
             if asked is None:
                 self._asked[name] = Asked(self._ticks, needed)
                 due.append(name)
-            else:
-                asked.needed |= needed
-                if source is not None and max(asked.named, len(asked.sources)) < SOURCES:
-                    asked.sources.append(source)
-                    asked.named += 1
+                continue
+            asked.needed |= needed
+            if asked.named < SOURCES and source is not None:
+                asked.sources.append(source)
+                asked.named += 1
         self._request(due, self.some(NEEDED_PEERS) if source is None else [source])
 
     def _request(self, names: Sequence[bytes], peers: Sequence[int]) -> None:

@@ -183,6 +183,8 @@ class Tally:
 
     def take_twice(self) -> list[tuple[Votes, int]]:
         """Votes that came second from a voter in their slot, with that voter, since the last call."""
+        if not self._twice:
+            return []
         twice, self._twice = self._twice, []
         return twice
 

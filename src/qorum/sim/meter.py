@@ -63,12 +63,10 @@ class Slot:
 
 
 class Read(NamedTuple):
-    """What a frame carries; in bytes, by kind."""
+    """What a frame carries."""
 
-    votes: int
-    payload: int
-    certificates: int
-    other: int
+    sizes: tuple[tuple[str, int], ...]
+    """Bytes of each kind that is in it."""
     items: tuple[Copies, ...]
     signed: tuple[tuple[Slot, int], ...]
     """Votes and proposals, each with the mask of its signers."""
@@ -129,12 +127,10 @@ class Meter:
         read = self._read(frame)
         self.frames += 1
         self.received[to] += len(frame)
-        self.largest_frame = max(self.largest_frame, len(frame))
-        kinds = self.kinds
-        kinds["votes"] += read.votes
-        kinds["payload"] += read.payload
-        kinds["certificates"] += read.certificates
-        kinds["other"] += read.other
+        if len(frame) > self.largest_frame:
+            self.largest_frame = len(frame)
+        for kind, size in read.sizes:
+            self.kinds[kind] += size
         if read.items:
             self._count_items(to, sender, read.items)
         for slot, mask in read.signed:
@@ -181,10 +177,8 @@ class Meter:
                 items.append(self._copies(message))
             elif isinstance(message, Votes | Proposal):
                 signed.append(self._slot(message))
-        rest = len(frame) - sum(sizes.values())
-        return Read(
-            sizes["votes"], sizes["payload"], sizes["certificates"], sizes["other"] + rest, tuple(items), tuple(signed)
-        )
+        sizes["other"] += len(frame) - sizes.total()
+        return Read(tuple((kind, size) for kind, size in sizes.items() if size), tuple(items), tuple(signed))
 
     def _parts(self, frame: bytes) -> Iterator[tuple[int, Message]]:
         """(bytes, message) of each message of a frame; nothing of what no honest member sends."""
