@@ -64,7 +64,7 @@ def held(member: Member) -> dict[str, int]:
     parts = {
         "member": member, "docket": member.docket, "streams": member.streams, "values": member.values,
         "consensus": member.consensus, "durable": member.consensus.durable, "tally": member.consensus.tally,
-        "gossip": member.gossip, "library": member.library, "catchup": member.catchup,
+        "gossip": member.gossip, "service": member.service, "library": member.library, "catchup": member.catchup,
         "download": member.catchup.download,
     }  # fmt: skip
     sizes: dict[str, int] = {}
@@ -99,7 +99,7 @@ def bounds(member: Member) -> dict[str, int]:
     proven = max(epochs, 0 if roster is None else roster.epoch + 1)
     chunks = download.size if download else 0
     return {
-        "member._effects": 0, "member._history": KEPT_ROUNDS, "member._keeps": t + TERMS_AHEAD, "member._early": 4 * n,
+        "member._effects": 0, "service._proofs": KEPT_ROUNDS, "member._keeps": t + TERMS_AHEAD, "member._early": 4 * n,
         "member._twofaced": t + TERMS_AHEAD, "member._gaps": KEPT, "member._undelivered": 2, "member._place": 3,
         "member._unsigned": WAITING * i, "early bytes": EARLY_BYTES,
         "docket.evidence": n, "docket.petitions": PETITIONS,

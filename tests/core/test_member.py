@@ -1014,7 +1014,7 @@ def test_a_member_far_behind_takes_a_snapshot_and_goes_on() -> None:
     assert net.members[3].state.hash == net.members[0].state.hash
     net.news(3)
     assert net.run(5, lambda: min(net.rounds()) == rounds + 1)
-    assert len(net.members[0]._history) <= KEPT_ROUNDS
+    assert len(net.members[0].service._proofs) <= KEPT_ROUNDS
 
 
 def test_a_certificate_whose_voters_are_known_still_needs_their_signatures() -> None:

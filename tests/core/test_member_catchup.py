@@ -266,7 +266,7 @@ def test_a_newcomer_believes_no_history_before_it_knows_what_its_checkpoint_stan
     assert other.genesis == net.genesis
     rounds(other, SNAPSHOT_ROUNDS, [0, 1, 2, 3])
     new, liar = newcomer(net, checkpoint), other.members[0]
-    commits = list(liar._history.values())
+    commits = list(liar.service._proofs.values())
     (manifest,) = sent(liar.receive(9, wire.encode(Behind(0, 0))), Manifest)
     first = commits[0]
     items = [entry.item for hash in liar.streams._retired[1] if (entry := liar.streams.get(hash))]

@@ -67,11 +67,11 @@ from qorum.core.messages import (
     Votes,
     bits,
     place,
-    places,
 )
 from qorum.core.roster import Roster
+from qorum.core.service import Service
 from qorum.core.state import ORIGIN, Entry, State, contribution_bytes
-from qorum.core.streams import KEPT_ROUNDS, Broken, Missing, Streams
+from qorum.core.streams import Broken, Missing, Streams
 from qorum.core.values import Values
 from qorum.core.verify import Verify
 from qorum.core.votes import FIRST, SECOND, Tally, well_formed
@@ -119,6 +119,7 @@ class Parts(NamedTuple):
     streams: type[Streams] = Streams
     values: type[Values] = Values
     gossip: type[Gossip] = Gossip
+    service: type[Service] = Service
 
 
 class Member:
@@ -161,13 +162,12 @@ class Member:
         self.library = Library(genesis, epochs)
         if commit is not None and self._can_show(commit):
             self.library.keep(self.state, commit, restarted=True)
+        self.service = self.parts.service(self.gossip, self.streams, self.values, self.consensus, self.library)
         self.catchup = CatchUp(genesis, self.gossip, engine.verify, self._proven, checkpoint)
         self.catchup.enter(self.state)
         self._effects: list[Effect] = []
         self.last_commit = commit
         """Proof of the newest agreed round; None before the first."""
-        self._history: dict[int, Commit] = {}
-        """Proofs of the rounds whose items are still held."""
         self.values.enter(self.state, ORIGIN if commit is None else _hash(commit.value))
         self._keeps: dict[bytes, Keep] = {}
         """Value -> payload that has to be durable before this member votes for it."""
@@ -370,7 +370,7 @@ class Member:
             case Items():
                 self._on_items(message.items)
             case Pull():
-                self._on_pull(peer, message)
+                self.service.on_pull(peer, message)
             case Digest():
                 self._on_digest(peer, message)
             case Bundle():
@@ -404,9 +404,9 @@ class Member:
     def _on_catching_up(self, peer: int, message: Message) -> None:
         match message:
             case Behind():
-                self._on_behind(peer, message)
+                self.service.on_behind(peer, message)
             case Fetch():
-                self._on_fetch(peer, message)
+                self.service.on_fetch(peer, message)
             case Origin():
                 self.catchup.on_origin(peer, message)
             case Epochs():
@@ -563,33 +563,6 @@ class Member:
             self.gossip.got(_hash(body.cut))
             self.values.on_cut(body.cut)
             self._go_on()
-
-    def _on_pull(self, peer: int, pull: Pull) -> None:
-        entries = [self.streams.at(*at) for at in places(pull.items)]
-        for hash in dict.fromkeys(pull.hashes):
-            entry, body = self.streams.get(hash), self._body(hash)
-            if entry is not None:
-                entries.append(entry)
-            elif body is not None and self.gossip.may_spend(peer, len(wire.encode(body))):
-                self.gossip.send([peer], body)
-        items = {entry.hash: entry.item for entry in entries if entry is not None}.values()
-        self.gossip.send_items([peer], [item for item in items if self.gossip.may_spend(peer, len(item.body))])
-
-    def _body(self, hash: bytes) -> ValueBody | CutBody | None:
-        """A value or a cut, by hash."""
-        value, cut = self.consensus.body(hash), self.values.cut_body(hash)
-        if value is not None:
-            return ValueBody(value)
-        return CutBody(cut) if cut is not None else self._past_body(hash)
-
-    def _past_body(self, hash: bytes) -> ValueBody | CutBody | None:
-        for round, commit in self._history.items():
-            if commit.certificate.value == hash:
-                return ValueBody(commit.value)
-            if wire.decode_body(Value, commit.value).cut == hash:
-                cut = self.streams.past_cut(round)
-                return None if cut is None else CutBody(wire.encode(cut))
-        return None
 
     # --- contributions ---
 
@@ -764,10 +737,7 @@ class Member:
         self._convict_voters()
         changed = state.roster.epoch != self.roster.epoch
         self.state, self._undelivered, self.last_commit = state, None, commit
-        if proven:
-            self._history[state.round] = commit
-            self.library.keep(state, commit)
-        self._history = {k: c for k, c in self._history.items() if k > state.round - KEPT_ROUNDS}
+        self.service.note(state, commit, proven=proven)
         self.library.epochs += committed.epochs
         self._begin_round(state, _hash(commit.value))
         self._effects.append(committed)
@@ -877,7 +847,7 @@ class Member:
 
     def _on_root(self, peer: int, root: Root) -> None:
         if root.round < self.consensus.round:
-            self._help(peer, root.round)
+            self.service.help(peer, root.round, self.roster.epoch)
         elif root.round > self.consensus.round + 1:
             self.catchup.ask(peer)
         elif root.round > self.consensus.round:
@@ -891,7 +861,7 @@ class Member:
 
     def _on_digest(self, peer: int, digest: Digest) -> None:
         if digest.round < self.consensus.round:
-            self._help(peer, digest.round, digest)
+            self.service.help(peer, digest.round, self.roster.epoch, digest)
             return
         if digest.round == self.consensus.round and self.gossip.may_serve(peer, "delta"):
             for record in delta_for(peer, digest, self.streams, self.consensus):
@@ -900,38 +870,6 @@ class Member:
             self.catchup.ask(peer)
         elif digest.answer and self.gossip.may_serve(peer, "digest"):
             self.gossip.send([peer], self._digest(answer=False))
-
-    # --- those who are behind ---
-
-    def _help(self, peer: int, round: int, digest: Digest | None = None) -> None:
-        """Show a member of an old round why it is over: never a refusal without showing why."""
-        commit = self._history.get(round)
-        if commit is None:
-            if self.gossip.may_serve(peer, "help"):
-                # It says how far behind it is, see `CatchUp`; if it has, no commit can help it, but a state can.
-                state = None if digest is None else self.library.answer(Behind(round, self.roster.epoch))
-                self.gossip.send([peer], state or self._root())
-        elif self.gossip.may_serve(peer, f"help {round}"):
-            self.gossip.send([peer], _lacking(commit, digest))
-
-    def _on_behind(self, peer: int, behind: Behind) -> None:
-        begins = behind.checkpoint and behind.round == 1
-        if behind.epoch < 0:
-            due = self.gossip.may_serve(peer, "origin")
-            answer: Message | None = self.library.origin(behind.checkpoint) if due else None
-        elif behind.round in self._history and not begins:
-            answer = self._history[behind.round]
-        else:
-            answer = self.library.answer(behind)
-        if answer is not None and self.gossip.may_serve(peer, type(answer).__name__):
-            self.gossip.send([peer], answer)
-
-    def _on_fetch(self, peer: int, fetch: Fetch) -> None:
-        for number in fetch.chunks:
-            chunk = self.library.chunk(fetch.state, number)
-            if chunk is None or not self.gossip.may_spend(peer, len(chunk.data)):
-                return  # packing the next one, only to refuse it too, costs more than asking does
-            self.gossip.send([peer], chunk)
 
     def _on_chunk(self, chunk: Chunk) -> None:
         """Jump to a state whose every chunk has come; the streams beyond it go on."""
@@ -948,14 +886,6 @@ class Member:
         self.streams.restart(state.heads)
         commit = download.manifest.commit
         self._enter(Committed(state, commit.certificate.term, skipped, commit, None, (), epochs), download.proven)
-
-
-def _lacking(commit: Commit, digest: Digest | None) -> Commit | Votes:
-    """What of a commit a member with this digest does not know yet."""
-    certificate = commit.certificate
-    if digest is not None and digest.holds_proposal and digest.term == certificate.term:
-        return certificate.beyond(int.from_bytes(digest.second, "little")) or commit
-    return commit
 
 
 def _seq(signed: Signed) -> int:

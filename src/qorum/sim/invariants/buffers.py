@@ -50,7 +50,7 @@ BOUNDS = (
     Bound("values that lack something", lambda m: len(m._gaps), lambda m, _: m.consensus.term + 2),
     Bound("early messages", lambda m: len(m._early), lambda m, _: 4 * m.roster.members),
     Bound("bytes of early messages", lambda m: m._early_bytes, lambda m, _: EARLY_BYTES),
-    Bound("proofs of rounds", lambda m: len(m._history), lambda m, _: KEPT_ROUNDS),
+    Bound("proofs of rounds", lambda m: len(m.service._proofs), lambda m, _: KEPT_ROUNDS),
     # A value, its cut and the items it lacks, of each proposal that may wait.
     Bound("pulls for consensus", lambda m: sum(asked.needed for asked in m.gossip._asked.values()),
           lambda m, _: (TERMS_AHEAD + 2) * (_a_round(m) + 2)),

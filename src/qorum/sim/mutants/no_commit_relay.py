@@ -1,9 +1,10 @@
 """A decision kept to oneself."""
 
 from qorum.core.gossip import Gossip
-from qorum.core.member import Member, Parts
+from qorum.core.member import Parts
 from qorum.core.messages import Behind, Commit, Digest, Record
-from qorum.sim.mutants.mutant import Mutant
+from qorum.core.service import Service
+from qorum.sim.mutants.mutant import Mutant, made_of
 
 
 class Discreet(Gossip):
@@ -15,16 +16,15 @@ class Discreet(Gossip):
             super().push(record, width)
 
 
-class Silent(Member):
+class Reticent(Service):
     """Shows nobody why a round is over."""
 
-    parts = Parts(gossip=Discreet)
+    def help(self, peer: int, round: int, epoch: int, digest: Digest | None = None) -> None:
+        """Do nothing."""
 
-    def _help(self, peer: int, round: int, digest: Digest | None = None) -> None:
-        pass
-
-    def _on_behind(self, peer: int, behind: Behind) -> None:
-        pass
+    def on_behind(self, peer: int, behind: Behind) -> None:
+        """Do nothing."""
 
 
-MUTANT = Mutant("no-commit-relay", "a message of an old round is answered with the certificate that ended it", Silent)
+MUTANT = Mutant("no-commit-relay", "a message of an old round is answered with the certificate that ended it",
+                made_of(Parts(gossip=Discreet, service=Reticent)))  # fmt: skip
