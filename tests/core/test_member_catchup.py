@@ -253,6 +253,21 @@ def test_a_newcomer_that_began_from_a_checkpoint_tells_others_only_what_it_can_s
             assert sha(origin.roster) == wire.decode_body(Value, origin.value).roster
 
 
+def test_after_a_restart_too_a_commit_that_was_only_trusted_is_not_shown() -> None:
+    net, checkpoint = founded()
+    new = net.newcomer(key(300), checkpoint)
+    assert net.run(20, lambda: net.members[new].state.round > 0)
+    net.stop(new)
+    taken = net.members[new].last_commit
+    assert taken is not None
+    assert taken.certificate.value == checkpoint, "signed by members of before, whom the newcomer does not know"
+    net.restart(new)
+    net.restart(0)
+    asked = wire.encode(Behind(0, 0))
+    assert sent(net.members[0].receive(GUEST + 9, asked), Epochs) != []
+    assert net.members[new].receive(GUEST + 9, asked) == []
+
+
 def newcomer(net: Net, checkpoint: bytes) -> Member:
     member = Member(net.genesis, None, ENGINE, Random(0), key=key(300), checkpoint=checkpoint)
     member.start()
