@@ -93,13 +93,13 @@ class FederationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Standard errors between two claims before one accuses the other."""
 
     # --- rounds and gossip; local timers, never part of what is agreed ---
-    collect_ms: int = 250
+    collect_ms: int = 300
     propose_timeout_ms: int = 1_500
     vote_timeout_ms: int = 1_000
     timeout_step_ms: int = 500
     timeout_cap_ms: int = 15_000
     gossip_tick_ms: int = 200
-    gossip_flush_ms: int = 90
+    gossip_flush_ms: int = 60
     max_items_per_round: int = 4
     max_bytes_per_round: int = 98_000
     """Of one member's contributions, signatures aside: an exchange stays below 100 kB."""

@@ -22,12 +22,10 @@ T = TypeVar("T")
 
 STRAIGHT = 16
 """Up to this many members control messages go straight to everybody."""
-LEADER_SHARE = 16
-"""To how many times `gossip_fanout` members a leader sends its proposal,"""
+AUTHOR_SHARE = 16
+"""To how many times `gossip_fanout` members an author sends its item and a leader its proposal,"""
 VOTER_SHARE = 10
 """a voter its vote,"""
-AUTHOR_SHARE = 16
-"""an author its item,"""
 OPENER_SHARE = 2
 """and whoever learns from an item that a round has begun that item. More is sooner, and more frames."""
 PULL_TICKS = 3

@@ -36,7 +36,7 @@ from qorum.core.effects import (
     WindowOpened,
 )
 from qorum.core.genesis import Genesis
-from qorum.core.gossip import LEADER_SHARE, OPENER_SHARE, STRAIGHT, VOTER_SHARE, Gossip
+from qorum.core.gossip import AUTHOR_SHARE, OPENER_SHARE, STRAIGHT, VOTER_SHARE, Gossip
 from qorum.core.messages import (
     NIL,
     Announce,
@@ -331,7 +331,7 @@ class Member:
         elif isinstance(unsigned, Proposal):
             proposal = unsigned.signed(signature)
             self.values.note_sketch(proposal.value, proposal.sketch)
-            self.gossip.push(proposal, LEADER_SHARE)
+            self.gossip.push(proposal, AUTHOR_SHARE)
             if proposal.round == self.consensus.round:
                 self.consensus.on_proposal(proposal)
 
