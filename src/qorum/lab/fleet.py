@@ -15,6 +15,7 @@ import numpy as np
 from qorum.agent import QAgent
 from qorum.config import FederationConfig
 from qorum.core.author import Author
+from qorum.core.columns import Columns
 from qorum.core.genesis import Genesis
 from qorum.core.messages import Contribution, Item
 from qorum.core.state import Entry, State
@@ -73,11 +74,15 @@ class Fleet:
     def _entry(self, me: int) -> Entry:
         agent, _, author = self.residents[me]
         attack = self._attacks.get(me, _honest)
-        columns = author.write(attack(agent.evidence(self.state.table)), self.state)
-        head = self.state.heads[me]
-        body = Contribution(me, head.incarnation, head.seq + 1, head.hash, self.state.round, b"")
-        name = hashlib.sha256(b"%d %d" % (me, head.seq + 1)).digest()
-        return Entry(Item(b"", bytes(64)), name, body, columns)
+        return entry_of(self.state, me, author.write(attack(agent.evidence(self.state.table)), self.state))
+
+
+def entry_of(state: State, me: int, columns: Columns) -> Entry:
+    """The next contribution of member `me`, for `State.apply`: in its stream, but signed by nobody."""
+    head = state.heads[me]
+    body = Contribution(me, head.incarnation, head.seq + 1, head.hash, state.round, b"")
+    name = hashlib.sha256(b"%d %d" % (me, head.seq + 1)).digest()
+    return Entry(Item(b"", bytes(64)), name, body, columns)
 
 
 def config_for(task: Task, **fields: Any) -> FederationConfig:
