@@ -202,6 +202,26 @@ def walk(seed: int) -> list[int]:
     return actions
 
 
+def test_the_bonus_leads_to_what_the_fleet_has_rarely_visited() -> None:
+    agent = QAgent(3, epsilon=0.0, bonus=2.0, seed=0)
+    agent.adopt(QTable.from_dict({7: [1.0, 0.5, 0.0]}, visits={7: [99, 3, 63]}))
+    assert {agent.act(7) for _ in range(20)} == {1}  # 1.2, 1.5, 0.25
+    agent.learn(7, 1, 0.5, 7, terminated=True)
+    assert agent.act(7) == 1  # 0.5 + 2 / sqrt(5) is still above 1.2
+    for _ in range(12):
+        agent.learn(7, 1, 0.5, 7, terminated=True)
+    assert agent.act(7) == 0
+    assert agent.greedy(7) == 0
+
+
+def test_the_bonus_is_no_part_of_what_is_known() -> None:
+    plain, curious = QAgent(2, seed=0), QAgent(2, bonus=5.0, seed=0)
+    for agent in (plain, curious):
+        agent.learn(1, 0, 1.0, 2, terminated=False)
+    assert plain.table == curious.table
+    assert curious.act(3) in (0, 1)
+
+
 def test_a_seed_fixes_the_actions() -> None:
     assert walk(5) == walk(5)
     assert walk(5) != walk(6)

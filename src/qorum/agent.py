@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import sqrt
 from operator import index
 from random import Random
 from typing import Any
@@ -86,6 +87,9 @@ class QAgent:
         gamma: discount, 0..1.
         epsilon: probability of a random action, or a schedule of it over the interactions.
         initial_q: value of every cell nobody knows, within +-2**20.
+        bonus: count-based exploration: to act, a cell counts bonus / sqrt(1 + visits) more than its value, where the
+            visits are the fleet's in the table last adopted, and its own since. In units of reward, 0..2**20; the
+            difference between the highest and the lowest reward is a good one (decision 015). 0: none.
         evidence: what it tells the fleet, see `evidence`.
         seed: of its own random numbers; None draws one.
         encode: observation -> state_hash 0..2**64-1; by default `hash_observation`, for observations of
@@ -103,6 +107,7 @@ class QAgent:
         gamma: float = 0.95,
         epsilon: float | Schedule = 0.1,
         initial_q: float = 0.0,
+        bonus: float = 0.0,
         evidence: EvidenceKind = "replay",
         seed: int | None = None,
         encode: Encoder | None = None,
@@ -111,16 +116,19 @@ class QAgent:
         _check("alpha", alpha, 1e-9, 1)
         _check("gamma", gamma, 0, 1)
         _check("initial_q", initial_q, -MAX_VALUE, MAX_VALUE)
+        _check("bonus", bonus, 0, MAX_VALUE)
         if evidence not in _KINDS:
             raise ConfigError(f"evidence is {evidence!r}, allowed are {', '.join(_KINDS)}")
         self.n_actions, self.gamma = n_actions, gamma
-        self.initial_q, self.kind = float(initial_q), evidence
+        self.initial_q, self.kind, self.bonus = float(initial_q), evidence, float(bonus)
         self.epsilon: Schedule = epsilon if callable(epsilon) else Constant(epsilon)
         self.interactions = 0
         """How many steps were learned from."""
         self._encode = encode or hash_observation
         self._random = Random(seed).random
         self._rows: dict[int, list[float]] = {}
+        self._visits: dict[int, list[int]] = {}
+        """What is known of the fleet's visits and its own, for `bonus`; the same states as in `_rows`."""
         self._own: Experience | TDExperience = (
             Experience(n_actions, gamma)
             if evidence == "replay"
@@ -136,9 +144,12 @@ class QAgent:
         draw = self._random
         if draw() < self.epsilon(self.interactions):
             return int(draw() * self.n_actions)
-        row = self._rows.get(self._encode(obs))
+        state = self._encode(obs)
+        row = self._rows.get(state)
         if row is None:
             return int(draw() * self.n_actions)
+        if self.bonus:
+            row = [value + self.bonus / sqrt(1 + n) for value, n in zip(row, self._visits[state], strict=True)]
         best = max(row)
         ties = row.count(best)
         if ties == 1:
@@ -222,6 +233,9 @@ class QAgent:
         states, rows = table.matrix(self.n_actions, self.initial_q)
         adopted = dict(zip(states.tolist(), rows.tolist(), strict=True))
         self._rows = adopted if self.kind == "implied" else self._rows | adopted
+        if self.bonus:
+            counts = dict(zip(states.tolist(), table.visit_matrix(self.n_actions)[1].tolist(), strict=True))
+            self._visits = counts if self.kind == "implied" else self._visits | counts
         if isinstance(self._own, TDExperience):
             self._own.begin_round()
 
@@ -275,6 +289,8 @@ class QAgent:
         row = self._rows.get(state)
         if row is None:
             row = self._rows[state] = [self.initial_q] * self.n_actions
+        if self.bonus:
+            self._visits.setdefault(state, [0] * self.n_actions)[action] += 1
         own = self._own
         if isinstance(own, Experience):
             own.record(state, action, reward, next_state, terminated)

@@ -220,6 +220,10 @@ class QTable:
         """
         return self.states, self._spread(self._value, n_actions, initial)
 
+    def visit_matrix(self, n_actions: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """All visits as a new array, like `matrix`; 0 where no cell is."""
+        return self.states, self._spread(self._visits, n_actions, 0)
+
     def _spread(self, column: NDArray[Any], n_actions: int, initial: float) -> NDArray[Any]:
         _check_actions(self._action, n_actions)
         rows = np.full((self._states.size, n_actions), initial, column.dtype)
