@@ -99,7 +99,8 @@ def bounds(member: Member) -> dict[str, int]:
     proven = max(epochs, 0 if roster is None else roster.epoch + 1)
     chunks = download.size if download else 0
     return {
-        "member._effects": 0, "service._proofs": KEPT_ROUNDS, "member._keeps": t + TERMS_AHEAD, "member._early": 4 * n,
+        "member._effects": 0, "member._agreed": 0, "member._keeps": 0, "member._kept": t + TERMS_AHEAD,
+        "service._proofs": KEPT_ROUNDS, "member._early": 4 * n,
         "member._twofaced": t + TERMS_AHEAD, "member._gaps": KEPT, "member._undelivered": 2, "member._place": 3,
         "member._unsigned": WAITING * i, "early bytes": EARLY_BYTES,
         "docket.evidence": n, "docket.petitions": PETITIONS,
@@ -114,7 +115,7 @@ def bounds(member: Member) -> dict[str, int]:
         "consensus._effects": 0, "consensus._leaders": n, "consensus.proposals": TERMS_AHEAD + 2,
         "consensus.values": VALUES_KEPT, "consensus._timed": len(Timer) * t,
         "durable.signed": 4, "durable.own": WAITING * i + t, "durable.lock": 2,
-        "tally._slots": slots, "tally.highest": n, "tally._twice": 0, "tally.votes": 2 * slots * n,
+        "tally._slots": slots, "tally.reached": n, "tally._twice": 0, "tally.votes": 2 * slots * n,
         "gossip._others": n, "gossip._announced": flushed,
         "gossip._relayed": 2 * slots * n, "gossip._asked": HEARD_LIMIT + needed, "gossip.sources": SOURCES,
         "gossip._served": (n + PEERS) * (12 + KEPT_ROUNDS), "gossip._spent": n + PEERS, "gossip.effects": 0,

@@ -231,7 +231,7 @@ def test_what_has_come_is_asked_for_no_more() -> None:
     gossip = gossip_of(40)
     gossip.hear(spots(2), 7)
     gossip.hear(spots(2), 8)
-    gossip.got(spots(1)[0], b"what nobody asked for")
+    gossip.got([spots(1)[0], b"what nobody asked for"])
     assert pulls_over(gossip, PULL_TICKS) == [((8,), Pull(spots(2)[1]))]
 
 
@@ -252,7 +252,7 @@ def test_what_consensus_needs_is_pulled_until_it_comes() -> None:
         asked |= set(to)
     assert len(asked) > 10
     assert gossip.wanted(needed)
-    gossip.got(needed)
+    gossip.got([needed])
     assert not gossip.wanted(needed)
     assert pulls_over(gossip, PULL_TICKS) == []
 

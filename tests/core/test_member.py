@@ -189,7 +189,7 @@ def fingerprint(member: Member) -> tuple[object, ...]:
     return (
         wire.encode(consensus.durable),
         repr(sorted(consensus.tally._slots.items())),
-        tuple(consensus.tally.highest),
+        sorted(consensus.tally.reached.items()),
         sorted(consensus.proposals),
         len(consensus.values),
         tuple(member.streams.tips),

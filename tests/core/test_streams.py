@@ -506,26 +506,26 @@ def test_an_item_is_found_by_place_on_the_branch_first() -> None:
     held = streams()
     left, right = two_branches(2)
     put(held, left[0], *right)
-    assert held.at(0, 1) == right[0], "the longer branch"
-    assert held.at(0, 2) == right[1]
-    assert held.at(0, 3) is held.at(1, 1) is None
-    assert held.at(MEMBERS, 1) is held.at(2**16 - 1, 1) is None
+    assert held.at(place(0, 1)) == right[0], "the longer branch"
+    assert held.at(place(0, 2)) == right[1]
+    assert held.at(place(0, 3)) is held.at(place(1, 1)) is None
+    assert held.at(place(MEMBERS, 1)) is held.at(place(2**16 - 1, 1)) is None
 
 
 def test_of_items_off_the_branch_the_one_under_the_newest_key_is_found() -> None:
     held = streams()
     old, new = (Pen(GENESIS, 0, Head(incarnation, 4, bytes([5]) * 32)).write() for incarnation in (0, 1))
     put(held, new, old)
-    assert held.at(0, 5) == new
+    assert held.at(place(0, 5)) == new
 
 
 def test_an_item_said_to_be_somewhere_is_news_unless_one_is_held_there() -> None:
     held, author = streams(), pen(0)
     written = [author.write() for _ in range(4)]
     put(held, written[0], written[3])
-    assert [seq for seq in range(7) if held.lacks(0, seq)] == [2, 3, 5, 6]
-    assert held.lacks(1, 1)
-    assert not held.lacks(MEMBERS, 1), "nobody has that seat"
+    assert [seq for seq in range(7) if held.lacking(place(0, seq))] == [2, 3, 5, 6]
+    assert held.lacking(place(1, 1))
+    assert not held.lacking(place(MEMBERS, 1)), "nobody has that seat"
     told = [place(0, 1), place(0, 2), place(MEMBERS, 1), place(1, 9), place(0, 4)]
     assert held.lacking(b"".join(told) + b"rest") == [told[1], told[3]]
     assert held.lacking(b"") == []
@@ -537,11 +537,11 @@ def test_under_a_new_key_every_place_is_news_again() -> None:
     put(held, *written)
     settle(held, 1)
     held.restart([Head(1, 0, ORIGIN, 1), *START[1:]])
-    assert held.lacks(0, 2), "what is held there is of the old key"
+    assert held.lacking(place(0, 2)), "what is held there is of the old key"
     fresh = Pen(GENESIS, 0, held.committed[0]).write(base=1)
     put(held, fresh)
-    assert not held.lacks(0, 1)
-    assert held.at(0, 1) == fresh
+    assert not held.lacking(place(0, 1))
+    assert held.at(place(0, 1)) == fresh
 
 
 def test_an_item_that_names_none_follows_the_committed_head() -> None:
@@ -590,7 +590,7 @@ def test_items_of_branches_are_told_from_items_that_restate() -> None:
     other = pen(0)
     other.write()
     rival = other.write(columns_of({}, {(1, 0): (0, 1, 0)}))
-    assert held.add(rival) == (held.at(0, 2), rival)
+    assert held.add(rival) == (held.at(place(0, 2)), rival)
 
 
 def test_one_slot_under_two_keys_is_no_evidence() -> None:
@@ -629,7 +629,7 @@ def test_items_that_are_not_held_are_named_by_place() -> None:
     fewer, _ = moved(1)
     with pytest.raises(Missing) as gap:
         fewer.rebuild(held.versions())
-    assert gap.value.places == ((0, 3), (2, 2))
+    assert gap.value.places == (place(0, 3), place(2, 2))
     assert gap.value.hashes == ()
     assert "2 items" in str(gap.value)
 
@@ -670,7 +670,7 @@ def test_a_past_cut_is_known_while_its_items_are_kept() -> None:
         put(held, author.write(base=round - 1))
         settle(held, round)
         assert held.past_cut(1) == cut
-    assert held.past_cut(2) == Cut((Advance(0, Head(0, 3, held.at(0, 3).hash, 1)),))  # type: ignore[union-attr]
+    assert held.past_cut(2) == Cut((Advance(0, Head(0, 3, held.at(place(0, 3)).hash, 1)),))  # type: ignore[union-attr]
     settle(held, KEPT_ROUNDS + 1)
     assert held.past_cut(1) is None
     assert held.past_cut(KEPT_ROUNDS + 1) is None, "it took nothing"
@@ -820,8 +820,8 @@ class Forgetting(RuleBasedStateMachine):
 
     @invariant()
     def placed(self) -> None:
-        places = {(entry.body.member, entry.body.seq, hash) for hash, entry in self.held._entries.items()}
-        assert places == {(*place, hash) for place, hashes in self.held._at.items() for hash in hashes}
+        places = {(entry.place, hash) for hash, entry in self.held._entries.items()}
+        assert places == {(place, entry.hash) for place, entries in self.held._at.items() for entry in entries}
         assert all(self.held._at.values())
 
     @invariant()

@@ -310,7 +310,7 @@ class Keeper:
         )
 
     def round(self, term: int) -> Fields:
-        seen = sum(1 << member for member, highest in enumerate(self.tally.highest) if highest == term)
+        seen = self.tally.reached.get(term, 0)
         return Fields(
             height=self.tally.round,
             round=term,
@@ -325,7 +325,7 @@ class Keeper:
         return Fields(
             height=self.tally.round,
             validatorSet=Fields((name, len(voters)) for name, voters in self.voters.items()),
-            rounds=Fields((term, self.round(term)) for term in set(self.tally.highest) - {NO_TERM}),
+            rounds=Fields((term, self.round(term)) for term in self.tally.reached),
             evidence=frozenset(),
         )
 

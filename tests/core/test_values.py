@@ -9,7 +9,7 @@ import pytest
 
 from qorum.core import values as module
 from qorum.core import wire
-from qorum.core.messages import Advance, Change, Cut, Evict, Join, Leave, Petition, Value
+from qorum.core.messages import Advance, Change, Cut, Evict, Join, Leave, Petition, Value, place
 from qorum.core.roster import CHANGE_ROUNDS
 from qorum.core.state import ORIGIN, Entry, State
 from qorum.core.streams import Broken, Missing, Streams
@@ -147,7 +147,7 @@ def test_items_that_the_sketch_names_are_fetched_by_place_first() -> None:
     other.values.note_sketch(value, sketch)
     with pytest.raises(Missing) as gap:
         other.values.open(value)
-    assert (gap.value.hashes, gap.value.places) == ((), ((2, 1), (3, 1)))
+    assert (gap.value.hashes, gap.value.places) == ((), (place(2, 1), place(3, 1)))
     for entry in items()[2:]:
         other.streams.add(entry)
     assert hashes(other.values.open(value).entries) == ALL

@@ -123,8 +123,8 @@ def test_whoever_is_in_a_later_term_is_done_with_those_before() -> None:
     t = tally()
     t.add(vote(0, 1, 2), 0)
     assert not t.is_done(0, FIRST)
-    t.note(2, 1)
-    t.note(3, 2)
+    t.note(1 << 2, 1)
+    t.note(1 << 3, 2)
     assert not t.is_done(0, FIRST)
     assert t.add(vote(4), 0).turning
     assert t.is_done(0, FIRST)
@@ -277,7 +277,7 @@ def test_the_highest_term_of_a_member_never_falls() -> None:
     t = tally()
     for term in (5, 2, 7, 0):
         t.add(vote(0, term=term), 4)
-    assert t.highest[0] == 7
+    assert t.reached == {7: 0b1}
 
 
 # --- turning -----------------------------------------------------------------------------------------

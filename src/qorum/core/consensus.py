@@ -17,9 +17,10 @@ import msgspec
 from qorum.core import wire
 from qorum.core.effects import Effect, Persist, SetTimer, Sign, Timer
 from qorum.core.genesis import Genesis
-from qorum.core.messages import NIL, NO_TERM, Contribution, Kind, Proposal, Votes
+from qorum.core.messages import NIL, NO_TERM, Contribution, Kind, Proposal, Votes, bits
 from qorum.core.roster import Roster
 from qorum.core.state import contribution_bytes
+from qorum.core.verify import Verify
 from qorum.core.votes import FIRST, SECOND, TERMS_AHEAD, Counted, Tally
 from qorum.errors import StoreError
 
@@ -225,7 +226,7 @@ class Consensus:
             return False
         self.proposals[proposal.term] = proposal
         self.on_value(proposal.value)
-        self.tally.note(self.leader(proposal.term), proposal.term)
+        self.tally.note(1 << self.leader(proposal.term), proposal.term)
         if proposal.cited is not None:
             self.tally.add(proposal.cited, self.term)
         self.advance()
@@ -508,6 +509,12 @@ def vote_bytes(federation: bytes, epoch: int, votes: Votes) -> bytes:
     kind = Kind.FIRST_VOTE if votes.step == FIRST else Kind.SECOND_VOTE
     body = _hash(votes.value + votes.cited.to_bytes(8, "big", signed=True))
     return wire.signed_bytes(kind, federation, epoch, votes.round, votes.term, body)
+
+
+def forged(votes: Votes, voters: int, roster: Roster, verify: Verify) -> int | None:
+    """The first of `voters`, a mask, that did not sign its vote in this message; None if they all did."""
+    data, by_voter = vote_bytes(roster.federation, roster.epoch, votes), votes.by_voter
+    return next((voter for voter in bits(voters) if not verify(roster.key(voter), data, by_voter[voter])), None)
 
 
 def proposal_bytes(federation: bytes, epoch: int, proposal: Proposal) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
@@ -45,14 +45,14 @@ SlotBody = tuple[int, int, int, tuple[bytes, int]]
 """(round, term, step, (value, cited)): what votes in one message have in common."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Asked:
     """A pull under way."""
 
     tick: int
     needed: bool
     """Consensus waits for it: it is pulled until it comes."""
-    sources: list[int] = field(default_factory=list)
+    sources: tuple[int, ...] = ()
     """Who else has it, and was not asked yet."""
     named: int = 0
     """How many were, also the same one again: a liar that names itself for ever is not asked for ever."""
@@ -79,7 +79,7 @@ class Gossip:
     def meet(self, roster: Roster, me: int | None) -> None:
         """Know the members of an epoch, and one's own seat."""
         self._others = [member for member in roster.active if member != me]
-        self._room = wire.frame_limit(roster.members) - ROOM
+        self.frame_limit = wire.frame_limit(roster.members)
 
     def take_effects(self) -> list[Effect]:
         """What is to be done since the last call."""
@@ -105,9 +105,9 @@ class Gossip:
 
     def _batches(self, things: Iterable[T], sizes: Iterable[int], most: int | None = None) -> Iterator[list[T]]:
         batch: list[T] = []
-        total = 0
+        total, room = 0, self.frame_limit - ROOM
         for thing, size in zip(things, sizes, strict=True):
-            if batch and (total + size > self._room or len(batch) == most):
+            if batch and (total + size > room or len(batch) == most):
                 yield batch
                 batch, total = [], 0
             batch.append(thing)
@@ -183,7 +183,7 @@ class Gossip:
         for name in names:
             asked = self._asked.get(name)
             if asked is not None and asked.named == 0:
-                asked.sources.extend(sources[:SOURCES])
+                asked.sources = (*asked.sources, *sources[:SOURCES])
                 asked.named = len(asked.sources)
 
     def hear(self, names: Iterable[bytes], source: int) -> None:
@@ -191,7 +191,7 @@ class Gossip:
         self._pull(names, source, needed=False)
         if len(self._asked) > HEARD_LIMIT:
             heard = [name for name, asked in self._asked.items() if not asked.needed]
-            self.got(*heard[: len(self._asked) - HEARD_LIMIT])
+            self.got(heard[: len(self._asked) - HEARD_LIMIT])
 
     def _pull(self, names: Iterable[bytes], source: int | None, *, needed: bool) -> None:
         due = []
@@ -201,9 +201,10 @@ class Gossip:
                 self._asked[name] = Asked(self._ticks, needed)
                 due.append(name)
                 continue
-            asked.needed |= needed
+            if needed:
+                asked.needed = True
             if asked.named < SOURCES and source is not None:
-                asked.sources.append(source)
+                asked.sources += (source,)
                 asked.named += 1
         self._request(due, self.some(NEEDED_PEERS) if source is None else [source])
 
@@ -218,7 +219,7 @@ class Gossip:
         asked = self._asked.get(name)
         return asked is not None and asked.needed
 
-    def got(self, *names: bytes) -> None:
+    def got(self, names: Iterable[bytes]) -> None:
         """What was pulled has come."""
         for name in names:
             self._asked.pop(name, None)
@@ -244,12 +245,12 @@ class Gossip:
     def _ask_again(self) -> None:
         again: dict[int, list[bytes]] = {}
         needed: list[bytes] = []
-        for name, asked in list(self._asked.items()):
-            if self._ticks - asked.tick < PULL_TICKS:
-                continue
+        last = self._ticks - PULL_TICKS
+        for name, asked in [(name, asked) for name, asked in self._asked.items() if asked.tick <= last]:
             asked.tick = self._ticks
             if asked.sources:
-                again.setdefault(asked.sources.pop(0), []).append(name)
+                again.setdefault(asked.sources[0], []).append(name)
+                asked.sources = asked.sources[1:]
             elif asked.needed:
                 needed.append(name)
             else:

@@ -22,7 +22,7 @@ from qorum.core import membership, wire
 from qorum.core.antientropy import delta_for, digest_of, root_of
 from qorum.core.catchup import CatchUp, Library
 from qorum.core.columns import Columns
-from qorum.core.consensus import Consensus, Signed, Verdict, proposal_bytes, vote_bytes
+from qorum.core.consensus import Consensus, Signed, Verdict, forged, proposal_bytes, vote_bytes
 from qorum.core.docket import Docket
 from qorum.core.effects import (
     Blame,
@@ -65,7 +65,6 @@ from qorum.core.messages import (
     Value,
     ValueBody,
     Votes,
-    bits,
     place,
 )
 from qorum.core.roster import Roster
@@ -99,14 +98,11 @@ NOBODY = -1
 """In place of a peer, where an allowance is for all of them together."""
 
 
-KEPT = Keep(b"", ())
-"""In place of a payload that is durable."""
-
-
 class Engine(NamedTuple):
     """The costly pure functions. A simulator passes versions that remember their results."""
 
     verify: Verify
+    forged: Callable[[Votes, int, Roster, Verify], int | None] = forged
     read: Callable[[Item, bytes, Genesis, Verify], Entry] = Entry.read
     apply: Callable[[State, list[Entry], Change | None], State] = State.apply
     decode: Callable[[bytes], Message] = wire.decode
@@ -165,12 +161,16 @@ class Member:
         self.service = self.parts.service(self.gossip, self.streams, self.values, self.consensus, self.library)
         self.catchup = CatchUp(genesis, self.gossip, engine.verify, self._proven, checkpoint)
         self.catchup.enter(self.state)
+        self._agreed: list[Committed] = []
+        """Comes before all other effects of an event."""
         self._effects: list[Effect] = []
         self.last_commit = commit
         """Proof of the newest agreed round; None before the first."""
         self.values.enter(self.state, ORIGIN if commit is None else _hash(commit.value))
-        self._keeps: dict[bytes, Keep] = {}
-        """Value -> payload that has to be durable before this member votes for it."""
+        self._keeps: list[Keep] = []
+        """Payloads of values that have to be durable before this member votes for them."""
+        self._kept: set[bytes] = set()
+        """Values of this round whose payload is durable, or among these."""
         self._recall(payloads)
         self._early: list[tuple[int, Message]] = []
         """Messages of the next round; bounded, replayed on entering it."""
@@ -242,7 +242,7 @@ class Member:
         Never raises: a broken frame is blamed on the peer.
         """
         try:
-            limit = wire.MAX_FRAME if self.me is None else wire.frame_limit(self.roster.members)
+            limit = wire.MAX_FRAME if self.me is None else self.gossip.frame_limit
             if len(frame) > limit:
                 raise ProtocolError(f"frame of {len(frame)} bytes; the limit is {limit}")
             self._handle(peer, self._engine.decode(frame))
@@ -351,13 +351,9 @@ class Member:
     def _done(self) -> list[Effect]:
         """The agreed state, then the record, then what these imply."""
         self._convict_voters()
-        mine, self._effects = self._effects, []
-        agreed = [effect for effect in mine if isinstance(effect, Committed)]
-        others = [effect for effect in mine if not isinstance(effect, Committed)]
-        keeps = [keep for keep in self._keeps.values() if keep is not KEPT]
-        if keeps:
-            self._keeps = dict.fromkeys(self._keeps, KEPT)
-        return [*agreed, *keeps, *self.consensus.take_effects(), *others, *self.gossip.take_effects()]
+        done: list[Effect] = [*self._agreed, *self._keeps, *self.consensus.take_effects(), *self._effects]
+        self._agreed, self._keeps, self._effects = [], [], []
+        return done + self.gossip.take_effects()
 
     # --- messages ---
 
@@ -418,14 +414,17 @@ class Member:
 
     def _of_this_round(self, peer: int, round: int, message: Message) -> bool:
         """Whether a message is of the current round; others are kept, answered with help, or ask for it."""
-        if round < self.consensus.round:
+        current = self.consensus.round
+        if round == current:
+            return True
+        if round < current:
             if self.gossip.may_serve(peer, "root"):  # it asks for what it lacks, see `_on_root`
                 self.gossip.send([peer], self._root())
-        elif round == self.consensus.round + 1 and self._keep_early(peer, message):
+        elif round == current + 1 and self._keep_early(peer, message):
             pass
-        elif round > self.consensus.round and self.gossip.may_serve(peer, "ask for help"):
+        elif self.gossip.may_serve(peer, "ask for help"):
             self.gossip.send([peer], self._digest(answer=True))
-        return round == self.consensus.round
+        return False
 
     def _keep_early(self, peer: int, message: Message) -> bool:
         size = len(wire.encode(message))
@@ -444,7 +443,7 @@ class Member:
             raise ProtocolError("votes without a voter, a signature a voter, or with a citation out of place")
         tally = self.consensus.tally
         news = tally.news(votes)
-        if not news and max(tally.highest[v] for v in votes.by_voter) >= votes.term:
+        if not news and votes.mask & tally.seen_from(votes.term):
             return
         self._verify_votes(votes, news, self.roster)
         enough = self.roster.quorum.size * (1 if self._is_tight else RELAYED_SHARE)
@@ -463,12 +462,11 @@ class Member:
 
     def _verify_votes(self, votes: Votes, voters: int, roster: Roster) -> None:
         """Raise `ProtocolError` unless each of `voters` signed. Whoever sends votes has checked them itself."""
-        data = vote_bytes(roster.federation, roster.epoch, votes)
-        for voter in bits(voters):
-            if not self._engine.verify(roster.key(voter), data, votes.by_voter[voter]):
-                raise ProtocolError(
-                    f"vote of member {voter} in {votes.round}.{votes.term} is not signed by it"
-                )
+        voter = self._engine.forged(votes, voters, roster, self._engine.verify)
+        if voter is not None:
+            raise ProtocolError(
+                f"vote of member {voter} in {votes.round}.{votes.term} is not signed by it"
+            )
 
     def _verify_certificate(self, votes: Votes, step: int, roster: Roster) -> None:
         """Raise `ProtocolError` unless these are the votes of a quorum of `roster` for a value."""
@@ -554,13 +552,13 @@ class Member:
 
     def _on_value_body(self, body: ValueBody) -> None:
         if self.gossip.wanted(_hash(body.value)):
-            self.gossip.got(_hash(body.value))
+            self.gossip.got([_hash(body.value)])
             self.consensus.on_value(body.value)
             self.consensus.advance()
 
     def _on_cut_body(self, body: CutBody) -> None:
         if self.gossip.wanted(_hash(body.cut)):
-            self.gossip.got(_hash(body.cut))
+            self.gossip.got([_hash(body.cut)])
             self.values.on_cut(body.cut)
             self._go_on()
 
@@ -570,21 +568,21 @@ class Member:
         entries: list[Entry] = []
         try:
             for item in items:
-                body = wire.contribution(item)
-                if item.hash not in self.streams and self._has_use_for(item, body):
-                    key = self.roster.key(body.member)
+                if item.hash not in self.streams and self._has_use_for(item):
+                    key = self.roster.key(wire.contribution(item).member)
                     entries.append(self._engine.read(item, key, self.genesis, self._engine.verify))
         finally:  # those before a broken one count
             self.gossip.announce(entry.place for entry in entries)
             self._take_items(entries)
 
-    def _has_use_for(self, item: Item, body: Contribution) -> bool:
+    def _has_use_for(self, item: Item) -> bool:
         """Whether an item is of a member under the key in force, beyond what is committed, and not too many are."""
-        if body.member >= self.roster.members and body.base > self.state.round:
+        body, seats = wire.contribution(item), self.roster.seats
+        if body.member >= len(seats) and body.base > self.state.round:
             return False  # of a newcomer, seated by a round that this member has yet to hear of
-        if body.member >= self.roster.members:
-            raise ProtocolError(f"contribution of member {body.member}; there are {self.roster.members}")
-        seat = self.roster.seats[body.member]
+        if body.member >= len(seats):
+            raise ProtocolError(f"contribution of member {body.member}; there are {len(seats)}")
+        seat = seats[body.member]
         of_use = seat.active and body.incarnation == seat.incarnation and not self._is_past(body)
         if of_use and (self.streams.takes(body.member) or self.gossip.wanted(place(body.member, body.seq))):
             return True
@@ -596,8 +594,8 @@ class Member:
         return (body.incarnation, body.seq) <= (head.incarnation, head.seq)
 
     def _take_items(self, entries: Sequence[Entry]) -> None:
+        self.gossip.got(name for entry in entries for name in (entry.hash, entry.place))
         for entry in entries:
-            self.gossip.got(entry.hash, entry.place)
             if entry.hash not in self.streams:
                 self._hold(entry)
         self._watch_window()
@@ -624,7 +622,7 @@ class Member:
 
     def _open_window(self) -> bool:
         """Open this round's window, if it is not; whether it was opened."""
-        opens = self.roster.agrees and self._window < self.consensus.round
+        opens = self._window < self.consensus.round and self.roster.agrees
         if opens:
             self._window = self.consensus.round
             self._effects.append(WindowOpened(self._window))
@@ -632,8 +630,10 @@ class Member:
 
     def _watch_window(self) -> None:
         """Close the window when all have advanced, or `collect_ms` after a quorum has."""
+        if self._window < self.consensus.round:
+            return
         advanced = self.streams.advanced(self.consensus.round)
-        if self._window < self.consensus.round or advanced < self.roster.quorum.size:
+        if advanced < self.roster.quorum.size:
             return
         if advanced == len(self.roster.active):
             self.consensus.close_window()
@@ -665,9 +665,9 @@ class Member:
         except Broken:
             return Verdict.INVALID
         self.streams.needed.update(entry.hash for entry in outcome.entries)  # others may ask for them
-        if _hash(value) not in self._keeps:
-            items = tuple(entry.item for entry in outcome.entries)
-            self._keeps[_hash(value)] = Keep(wire.encode(Cut(outcome.cut)), items)
+        if _hash(value) not in self._kept:
+            self._kept.add(_hash(value))
+            self._keeps.append(Keep(wire.encode(Cut(outcome.cut)), tuple(entry.item for entry in outcome.entries)))
         return Verdict.VALID
 
     def _proposers(self, value: bytes) -> list[int]:
@@ -679,7 +679,7 @@ class Member:
         gap = self._gaps.get(value_hash)
         return gap is not None and (
             any(hash not in self.streams and self.values.cut_body(hash) is None for hash in gap.hashes)
-            or any(self.streams.lacks(*at) for at in gap.places)
+            or bool(self.streams.lacking(b"".join(gap.places)))
         )
 
     def _fetch(self, value_hash: bytes, gap: Missing, source: int | None) -> None:
@@ -740,7 +740,7 @@ class Member:
         self.service.note(state, commit, proven=proven)
         self.library.epochs += committed.epochs
         self._begin_round(state, _hash(commit.value))
-        self._effects.append(committed)
+        self._agreed.append(committed)
         if changed:
             self._meet()
         if self._teacher is None and committed.cut is not None and self.roster.members <= STRAIGHT:
@@ -756,6 +756,7 @@ class Member:
     def _begin_round(self, state: State, previous: bytes) -> None:
         self._gaps.clear()
         self._keeps.clear()
+        self._kept.clear()
         self._twofaced.clear()
         self.gossip.want_nothing()
         self.values.enter(state, previous)

@@ -7,13 +7,13 @@ for its reader to check.
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Iterable
 from enum import IntEnum
 from functools import cached_property
 from typing import Annotated
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 MAX_CITATION_TERM = 2**31 - 1
@@ -38,14 +38,15 @@ NIL = b""
 """The value of a vote for nothing."""
 NO_TERM = -1
 PLACE_BYTES = 6
-SPARSE = 64
+SPARSE = 32
 """Up to this many set bits of a mask are sooner found one by one."""
 
 
 def bits(mask: int) -> list[int]:
     """Indices of the set bits, ascending."""
     if mask.bit_count() > SPARSE:
-        return [index for index, bit in enumerate(f"{mask:b}"[::-1]) if bit == "1"]
+        octets = np.frombuffer(mask.to_bytes(-(-mask.bit_length() // 8), "little"), dtype=np.uint8)
+        return np.flatnonzero(np.unpackbits(octets, bitorder="little")).tolist()
     indices = []
     while mask:
         low = mask & -mask
@@ -67,9 +68,9 @@ def place(member: int, seq: int) -> bytes:
     return member.to_bytes(2, "little") + seq.to_bytes(4, "little")
 
 
-def places(data: bytes) -> list[tuple[int, int]]:
-    """(member, seq) of each place in `data`; a cut-off rest is ignored."""
-    return list(struct.iter_unpack("<HI", data[: len(data) // PLACE_BYTES * PLACE_BYTES]))
+def places(data: bytes) -> list[bytes]:
+    """Each place in `data`; a cut-off rest is ignored."""
+    return [data[at : at + PLACE_BYTES] for at in range(0, len(data) - PLACE_BYTES + 1, PLACE_BYTES)]
 
 
 class Kind(IntEnum):
@@ -236,7 +237,8 @@ class Votes(Record, frozen=True, tag=4, dict=True):
     @cached_property
     def by_voter(self) -> dict[int, bytes]:
         """Signature of each voter."""
-        return {voter: self.signatures[64 * i : 64 * i + 64] for i, voter in enumerate(bits(self.mask))}
+        starts = range(0, len(self.signatures), 64)
+        return {voter: self.signatures[at : at + 64] for voter, at in zip(bits(self.mask), starts, strict=False)}
 
     def signed(self, signature: bytes) -> Votes:
         """One vote with its signature in place."""

@@ -47,7 +47,7 @@ class Service:
 
     def on_pull(self, peer: int, pull: Pull) -> None:
         """Send what is held of what a peer wants, as far as its allowance goes."""
-        entries = [self._streams.at(*at) for at in places(pull.items)]
+        entries = [self._streams.at(place) for place in places(pull.items)]
         for hash in dict.fromkeys(pull.hashes):
             entry, body = self._streams.get(hash), self._body(hash)
             if entry is not None:

@@ -71,6 +71,11 @@ class Entry:
         return place(self.body.member, self.body.seq)
 
     @cached_property
+    def alone(self) -> tuple[Entry]:
+        """Nothing but this item, as a stream most often is: one object, however many hold it."""
+        return (self,)
+
+    @cached_property
     def head(self) -> Head:
         """Where the author's stream stands after this item."""
         return Head(self.body.incarnation, self.body.seq, self.hash, self.body.base)

@@ -38,16 +38,16 @@ _PLACE = np.dtype([("member", "<u2"), ("seq", "<u4")])  # see `messages.place`
 class Missing(Exception):  # noqa: N818 - not an error: it says what to pull
     """Items that a cut cites and this member does not hold."""
 
-    def __init__(self, hashes: Sequence[bytes] = (), places: Sequence[tuple[int, int]] = ()) -> None:
+    def __init__(self, hashes: Sequence[bytes] = (), places: Sequence[bytes] = ()) -> None:
         super().__init__(f"{len(hashes) + len(places)} items")
         self.hashes = tuple(hashes)
         self.places = tuple(places)
-        """(member, seq) of items known by place alone."""
+        """Of items known by place alone."""
 
     @property
     def names(self) -> list[bytes]:
         """What to pull them by."""
-        return [*self.hashes, *(place(*at) for at in self.places)]
+        return [*self.hashes, *self.places]
 
 
 class Broken(Exception):  # noqa: N818 - a verdict about a peer's cut
@@ -67,13 +67,13 @@ class Streams:
         self._floor = self._seqs.copy()
         """and of the committed heads."""
         self._entries: dict[bytes, Entry] = {}
-        self._at: dict[tuple[int, int], list[bytes]] = {}
-        """(member, seq) -> hashes of the items there, in the order seen. Two of one incarnation: it signed two."""
-        self._branch: list[list[Entry]] = [[] for _ in committed]
+        self._at: dict[bytes, tuple[Entry, ...]] = {}
+        """Place -> the items there, in the order seen. Two of one incarnation: it signed two."""
+        self._branch: list[tuple[Entry, ...]] = [()] * len(committed)
         """Items from each member's committed head to its tip."""
         self.ahead: set[int] = set()
         """Members whose tip is past their committed head."""
-        self._waiting: list[list[Entry]] = [[] for _ in committed]
+        self._waiting: list[tuple[Entry, ...]] = [()] * len(committed)
         """Each member's items past its committed head, on any branch, in the order seen."""
         self._bases: Counter[int] = Counter()
         """Base -> members whose first item past the committed head has it."""
@@ -93,33 +93,26 @@ class Streams:
         """An item that is held, by hash."""
         return self._entries.get(hash)
 
-    def at(self, member: int, seq: int) -> Entry | None:
+    def at(self, place: bytes) -> Entry | None:
         """An item that is held, by place; of several the one on the branch, else of those under the newest key."""
-        if member >= len(self._branch):
-            return None
-        branch = self._branch[member]
-        if branch and branch[-1].body.seq == seq:
-            return branch[-1]
-        on_branch = next((entry for entry in branch if entry.body.seq == seq), None)
-        held = (self._entries[hash] for hash in self._at.get((member, seq), ()))
-        return on_branch or max(held, key=lambda entry: entry.body.incarnation, default=None)
-
-    def lacks(self, member: int, seq: int) -> bool:
-        """Whether an item said to be at this place would be news."""
-        if member >= len(self.tips) or seq <= self.tips[member].seq:
-            return False
-        if (member, seq) not in self._at:
-            return True
-        entry = self.at(member, seq)
-        return entry is None or entry.body.incarnation < self.committed[member].incarnation
+        held = self._at.get(place, ())
+        if len(held) < 2:
+            return held[0] if held else None
+        body = held[0].body
+        on_branch = next((entry for entry in self._branch[body.member] if entry.body.seq == body.seq), None)
+        return on_branch or max(held, key=lambda entry: entry.body.incarnation)
 
     def lacking(self, items: bytes) -> list[bytes]:
         """Those of some places whose items would be news."""
         named = np.frombuffer(items, dtype=_PLACE, count=len(items) // PLACE_BYTES)
-        beyond = np.flatnonzero(named["seq"] > self._seqs.take(named["member"], mode="clip"))
-        starts = (PLACE_BYTES * beyond).tolist()
-        there = zip(starts, named[beyond].tolist(), strict=True)
-        return [items[at : at + PLACE_BYTES] for at, it in there if self.lacks(*it)]
+        beyond = named["seq"] > self._seqs.take(named["member"], mode="clip")
+        starts = PLACE_BYTES * np.flatnonzero(beyond & (named["member"] < len(self.tips)))
+        places = [items[start : start + PLACE_BYTES] for start in starts.tolist()]
+        return [place for place in places if place not in self._at or self._is_replaced(place)]
+
+    def _is_replaced(self, place: bytes) -> bool:
+        """Whether what is held at a place is of a key that its author has replaced since."""
+        return all(entry.body.incarnation < self.committed[entry.body.member].incarnation for entry in self._at[place])
 
     def takes(self, member: int) -> bool:
         """Whether one more uncommitted item of a member is to be kept now; see `refill`."""
@@ -132,67 +125,67 @@ class Streams:
 
     def add(self, entry: Entry) -> tuple[Entry, Entry] | None:
         """Hold one verified item. Returns it with the item it conflicts with, if its author signed two for one slot."""
-        body = entry.body
-        there = self._at.setdefault((body.member, body.seq), [])
-        twins = [self._entries[hash] for hash in there if self._entries[hash].body.incarnation == body.incarnation]
-        there.append(entry.hash)
+        body, there = entry.body, self._at.get(entry.place, ())
+        self._at[entry.place] = there + entry.alone
         self._entries[entry.hash] = entry
-        if body.seq > self.committed[body.member].seq:
+        start = self.committed[body.member]
+        if body.seq > start.seq:
             self._taken[body.member] += 1
-            self._waiting[body.member].append(entry)
-            self._raise_tip(body.member)
-            self._make_room(body.member)
+            waiting = self._waiting[body.member] = self._waiting[body.member] + entry.alone
+            if len(waiting) == 1 and _extends(entry, start):  # as good as always
+                self._set_branch(body.member, waiting)
+            else:
+                self._raise_tip(body.member)
+                self._make_room(body.member)
         else:
             self._late.append(entry.hash)
-        return (twins[0], entry) if twins else None
+        twin = next((other for other in there if other.body.incarnation == body.incarnation), None)
+        return None if twin is None else (twin, entry)
 
     def _raise_tip(self, member: int) -> None:
         """Move a member's tip to the furthest item linked to its committed head; of equals, the one seen first."""
-        start, waiting = self.committed[member], self._waiting[member]
-        if len(waiting) == 1 and _extends(waiting[0], start):  # as good as always
-            self._set_branch(member, waiting[:])
-        elif waiting or self._branch[member]:
-            self._set_branch(member, self._longest(start, waiting) if waiting else [])
-        else:
-            self.tips[member] = start
-            self._seqs[member] = start.seq
+        waiting = self._waiting[member]
+        self._set_branch(member, self._longest(self.committed[member], waiting) if waiting else ())
 
     @staticmethod
-    def _longest(start: Head, waiting: Sequence[Entry]) -> list[Entry]:
-        paths: dict[bytes, list[Entry]] = {start.hash: []}
-        best: list[Entry] = []
+    def _longest(start: Head, waiting: Sequence[Entry]) -> tuple[Entry, ...]:
+        paths: dict[bytes, tuple[Entry, ...]] = {start.hash: ()}
+        best: tuple[Entry, ...] = ()
         for entry in sorted(waiting, key=lambda entry: entry.body.seq):
             path = paths.get(entry.body.previous or start.hash)
             if path is not None and _extends(entry, path[-1].head if path else start):
-                paths[entry.hash] = [*path, entry]
+                paths[entry.hash] = (*path, entry)
                 if not best or entry.body.seq > best[-1].body.seq:
                     best = paths[entry.hash]
         return best
 
-    def _set_branch(self, member: int, best: list[Entry]) -> None:
+    def _set_branch(self, member: int, best: tuple[Entry, ...]) -> None:
         if before := self._branch[member]:
             self._bases[before[0].body.base] -= 1
+        self._branch[member] = best
         if best:
             self._bases[best[0].body.base] += 1
-        self._branch[member] = best
-        tip = self.tips[member] = best[-1].head if best else self.committed[member]
-        self._seqs[member] = tip.seq
-        (self.ahead.add if best else self.ahead.discard)(member)
+            self.ahead.add(member)
+            self.tips[member] = best[-1].head
+        else:
+            self.ahead.discard(member)
+            self.tips[member] = self.committed[member]
+        self._seqs[member] = self.tips[member].seq
 
     def _make_room(self, member: int) -> None:
         """Drop items that lead to no tip, the oldest first, and then the furthest ones, while too many wait."""
-        waiting, limit = self._waiting[member], WAITING * self._config.max_items_per_round
-        if len(waiting) == 1:
-            return
-        while len(waiting) > limit or (sum(entry.rows for entry in waiting) > WAITING_ROWS and len(waiting) > 1):
+        limit = WAITING * self._config.max_items_per_round
+        while len(waiting := self._waiting[member]) > 1:
+            if len(waiting) <= limit and sum(entry.rows for entry in waiting) <= WAITING_ROWS:
+                return
             branch = {entry.hash for entry in self._branch[member]}
             free = [entry for entry in waiting if entry.hash not in self.needed]
             aside = [entry for entry in free if entry.hash not in branch]
             if not free:
                 return
-            entry = min(aside, key=lambda e: e.body.seq) if aside else max(free, key=lambda e: e.body.seq)
-            waiting.remove(entry)
-            self._drop([entry.hash])
+            least = min(aside, key=lambda e: e.body.seq) if aside else max(free, key=lambda e: e.body.seq)
+            self._waiting[member] = tuple(entry for entry in waiting if entry is not least)
+            self._drop([least.hash])
             self._raise_tip(member)
 
     def waiting(self, member: int) -> int:
@@ -229,8 +222,9 @@ class Streams:
         beyond: of each member only items later than this seq.
         """
         known = self._floor if beyond is None else np.maximum(beyond, self._floor)
-        members = np.flatnonzero(self._seqs > known).tolist()
-        return [e for m in members for e in self._branch[m] if e.body.seq > known[m] and e.body.base < round]
+        members = np.flatnonzero(self._seqs > known)
+        newer = zip(members.tolist(), known[members].tolist(), strict=True)
+        return [e for m, seq in newer for e in self._branch[m] if e.body.seq > seq and e.body.base < round]
 
     # --- cuts ---
 
@@ -263,10 +257,10 @@ class Streams:
         """
         seqs = self.read_sketch(sketch)
         ahead = np.flatnonzero(seqs > self._floor)
-        wanted = list(zip(ahead.tolist(), seqs[ahead].tolist(), strict=True))
-        held = [self.at(member, seq) for member, seq in wanted]
+        wanted = list(map(place, ahead.tolist(), seqs[ahead].tolist()))
+        held = list(map(self.at, wanted))
         if None in held:
-            raise Missing(places=[place for place, entry in zip(wanted, held, strict=True) if entry is None])
+            raise Missing(places=[name for name, entry in zip(wanted, held, strict=True) if entry is None])
         return Cut(tuple(entry.advance for entry in held if entry is not None))
 
     def collect(self, cut: Sequence[Advance], round: int) -> list[Entry]:
@@ -288,7 +282,7 @@ class Streams:
             raise Missing(missing)
         return entries
 
-    def _checked_path(self, advance: Advance, round: int) -> list[Entry]:
+    def _checked_path(self, advance: Advance, round: int) -> Sequence[Entry]:
         path = self._path(advance.member, advance.head)
         if sum(len(entry.item.body) for entry in path) > self._config.max_bytes_per_round:
             raise Broken(f"cut takes more than {self._config.max_bytes_per_round} bytes of member {advance.member}")
@@ -298,7 +292,7 @@ class Streams:
             )
         return path
 
-    def _path(self, member: int, head: Head) -> list[Entry]:
+    def _path(self, member: int, head: Head) -> Sequence[Entry]:
         """Items after the committed head up to `head`. Raises `Missing`, or `Broken` if the chain is not sound."""
         branch = self._branch[member]
         if len(branch) == 1 and branch[0].hash == head.hash:
@@ -346,19 +340,19 @@ class Streams:
             nowhere = Head(0, 0, bytes(32))
             self.committed.append(nowhere)
             self.tips.append(nowhere)
-            self._branch.append([])
-            self._waiting.append([])
+            self._branch.append(())
+            self._waiting.append(())
         moved = [member for member, head in enumerate(heads) if head != self.committed[member]]
         self.committed = list(heads)
         self._floor, self._seqs = _seqs_of(heads), _seqs_of(self.tips)
         self.needed.clear()
         self.refill()
         for member in moved:
-            waiting = self._waiting[member]
-            left = [entry for entry in waiting if entry.hash not in taken]
-            self._waiting[member] = [entry for entry in left if _is_past(entry, heads[member])] if left else left
-            if len(left) > len(self._waiting[member]):
+            left = [entry for entry in self._waiting[member] if entry.hash not in taken]
+            if left:
                 self._drop([entry.hash for entry in left if not _is_past(entry, heads[member])])
+                left = [entry for entry in left if _is_past(entry, heads[member])]
+            self._waiting[member] = tuple(left)
             self._raise_tip(member)
 
     def _drop(self, hashes: Sequence[bytes]) -> None:
@@ -366,10 +360,9 @@ class Streams:
             entry = self._entries.pop(hash, None)
             if entry is None:
                 continue
-            place = (entry.body.member, entry.body.seq)
-            self._at[place].remove(hash)
-            if not self._at[place]:
-                del self._at[place]
+            self._at[entry.place] = tuple(other for other in self._at[entry.place] if other is not entry)
+            if not self._at[entry.place]:
+                del self._at[entry.place]
 
 
 def _seqs_of(heads: Sequence[Head]) -> Ints:

@@ -61,9 +61,8 @@ class Tally:
         self._members = members
         self._quorum = quorum
         self._slots: dict[tuple[int, int], Slot] = {}
-        self.highest = [NO_TERM] * members
-        """Highest term each member was seen in; only ever rises."""
-        self._furthest = NO_TERM
+        self.reached: dict[int, int] = {}
+        """Term -> mask of the members that were seen in it and in none beyond it."""
         self._twice: list[tuple[Votes, int]] = []
 
     def slot(self, term: int, step: int) -> Slot:
@@ -81,32 +80,40 @@ class Tally:
         turning = votes.term > current
         body = vote_body(votes)
         known = self.slot(votes.term, votes.step).masks.get(body, 0)
-        unknown = bits(votes.mask & ~known)
-        for voter in unknown:
-            self.note(voter, votes.term)
+        unknown = votes.mask & ~known
+        self.note(unknown, votes.term)
         if not current - TERMS_KEPT <= votes.term <= current + TERMS_AHEAD:
             return Counted(0, [], turning)
         slot = self._slots.get((votes.term, votes.step)) or self._open(votes, current)
         # A certificate counts whole, whatever else its signers signed: others have acted on it.
-        counted = unknown if votes.mask.bit_count() >= self._quorum else [v for v in unknown if not slot.twice >> v & 1]
-        if not counted:
+        fresh = unknown if votes.mask.bit_count() >= self._quorum else unknown & ~slot.twice
+        if not fresh:
             return Counted(0, [], turning)
-        slot.bodies.setdefault(body, {}).update((voter, votes.by_voter[voter]) for voter in counted)
-        fresh = mask_of(counted)
+        by_voter = votes.by_voter
+        slot.bodies.setdefault(body, {}).update({voter: by_voter[voter] for voter in bits(fresh)})
         again = bits(fresh & slot.seen)
         slot.twice |= fresh & slot.seen
         self._twice += [(votes, voter) for voter in again]
-        done = slot.seen | self._beyond(votes.term)
+        done = slot.seen | self.seen_from(votes.term + 1)
         turning |= self._crosses(known, known | fresh) or self._crosses(slot.seen, slot.seen | fresh)
         turning |= self._crosses(done, done | fresh)
         slot.masks[body] = known | fresh
         slot.seen |= fresh
         return Counted(fresh, again, turning)
 
-    def note(self, member: int, term: int) -> None:
-        """A member was seen in a term."""
-        self.highest[member] = max(self.highest[member], term)
-        self._furthest = max(self._furthest, term)
+    def note(self, members: int, term: int) -> None:
+        """Members, a mask, were seen in a term."""
+        if news := members & ~self.seen_from(term):
+            self.reached = {before: left for before, mask in self.reached.items() if (left := mask & ~news)}
+            self.reached[term] = self.reached.get(term, 0) | news
+
+    def seen_from(self, term: int) -> int:
+        """Mask of the members that were seen in this term or a later one."""
+        seen = 0
+        for reached, members in self.reached.items():
+            if reached >= term:
+                seen |= members
+        return seen
 
     def _open(self, votes: Votes, current: int) -> Slot:
         """A new slot; those of terms long past make room for it."""
@@ -154,13 +161,7 @@ class Tally:
 
     def is_done(self, term: int, step: int) -> bool:
         """Whether a quorum voted here or never will, being in a later term already: hardly more is to be waited for."""
-        return (self.slot(term, step).seen | self._beyond(term)).bit_count() >= self._quorum
-
-    def _beyond(self, term: int) -> int:
-        """Mask of the members that were seen in a later term."""
-        if self._furthest <= term:
-            return 0
-        return mask_of(member for member, highest in enumerate(self.highest) if highest > term)
+        return (self.slot(term, step).seen | self.seen_from(term + 1)).bit_count() >= self._quorum
 
     def nil_quorum(self, term: int, step: int) -> bool:
         """Whether a quorum voted for nil, whatever they cite."""
@@ -192,7 +193,7 @@ class Tally:
         """Votes for one body by the members of `mask`, as a message."""
         held = self.slot(term, step).bodies[body]
         voters = mask.to_bytes(-(-self._members // 8), "little")
-        return Votes(step, self.round, term, *body, voters, b"".join(held[m] for m in bits(mask)))
+        return Votes(step, self.round, term, *body, voters, b"".join([held[m] for m in bits(mask)]))
 
     def known(self, term: int, step: int) -> int:
         """Mask of the voters whose vote in a slot is of no use any more: all of them past a quorum for one body."""
@@ -211,8 +212,13 @@ class Tally:
                 yield self.votes(term, step, body, _first(news, limit))
 
     def terms_above(self, count: int) -> int:
-        """The `count`-th largest of the terms that members were seen in."""
-        return sorted(self.highest, reverse=True)[count - 1]
+        """The last term that `count` members have reached; NO_TERM if so many were not seen in any."""
+        members = 0
+        for term in sorted(self.reached, reverse=True):
+            members += self.reached[term].bit_count()
+            if members >= count:
+                return term
+        return NO_TERM
 
 
 def _shown(body: tuple[bytes, int], term: int) -> int:

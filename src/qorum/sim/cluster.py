@@ -95,8 +95,6 @@ class Cluster:
         self._values: list[bytes] = []
         """Hashes of the values that honest hosts agreed on, in order."""
         self._by_key: dict[bytes, list[Host]] = {}
-        self._seats: dict[bytes, dict[bytes, int]] = {}
-        """Hash of a roster -> the seat of each key in force."""
         self.operators = Operators(self, Random(_seed(seed, "operators")))
         self.hosts: list[Host] = []
         dishonest = {*liars, *twins}
@@ -161,10 +159,8 @@ class Cluster:
 
     def known_as(self, roster: Roster, host: Host) -> int:
         """What a member with this roster knows a host as: its seat, or its address if it has none."""
-        seats = self._seats.get(roster.hash)
-        if seats is None:
-            seats = self._seats[roster.hash] = {roster.key(seat): seat for seat in roster.active}
-        return seats.get(host.key, GUESTS + host.address)
+        seat = roster.seat_of(host.key)
+        return GUESTS + host.address if seat is None else seat
 
     @property
     def now(self) -> float:

@@ -38,6 +38,10 @@ BIN_S = 0.005
 """Width of a bin of the propagation curves [s]."""
 ROUNDS_KEPT = 4
 """Rounds after which copies of old items and votes are counted no more."""
+KINDS: dict[type[Message], str] = {
+    Items: "payload", Item: "payload", Commit: "certificates", Epochs: "certificates", Manifest: "certificates"
+}  # fmt: skip
+"""What bytes count as, but for votes, of which a quorum is a certificate."""
 STAGES = ("items", "first votes", "second votes", "commits")
 """What spreads in a round, in this order."""
 
@@ -190,11 +194,9 @@ class Meter:
             return
 
     def _kind(self, message: Message) -> str:
-        if isinstance(message, Items | Item):
-            return "payload"
         if isinstance(message, Votes):
             return "certificates" if message.mask.bit_count() >= self._quorum else "votes"
-        return "certificates" if isinstance(message, Commit | Epochs | Manifest) else "other"
+        return KINDS.get(type(message), "other")
 
     def _copies(self, item: Item) -> Copies:
         copies = self._items.get(item.hash)

@@ -109,10 +109,11 @@ class Network:
 
     def arrive(self, to: int, sender: int, frame: bytes) -> None:
         """The end of a link. What is cut or stopped while a frame is under way swallows it."""
-        if self._side[to] != self._side[sender] or to in self._stopped or self._blocked.get((sender, to)):
+        blocked = self._blocked and self._blocked.get((sender, to))
+        if blocked or self._side[to] != self._side[sender] or to in self._stopped:
             self.frames_lost += 1
             return
-        if self._clogged.get((sender, to)):
+        if self._clogged and self._clogged.get((sender, to)):
             self._held.setdefault((sender, to), []).append(frame)
             return
         if self.remembers:

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 from qorum.core import wire
+from qorum.core.consensus import forged
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine
-from qorum.core.messages import Change, Item, Items, Message
+from qorum.core.messages import Change, Item, Items, Message, Votes
+from qorum.core.roster import Roster
 from qorum.core.state import Entry, State
 from qorum.core.verify import Verify
 from qorum.identity import verify
 
+_hash_of = attrgetter("hash")
 Decode = Callable[[bytes], Message]
+Forged = Callable[[Votes, int, Roster, Verify], int | None]
 
 ITEMS = 1 << 16
 """Items kept."""
@@ -33,10 +39,32 @@ def shared_engine(genesis: Genesis, verify: Verify = verify) -> Engine:
     read = remember(lambda item, key: Entry.read(item, key, genesis, check))
     return Engine(
         verify=check,
+        forged=_checking(remember(lambda votes, roster_hash: _Proven()), check),
         read=lambda item, key, _genesis, _verify: read(item, key),
         apply=_remembering_apply(),
         decode=_interning(remember),
     )
+
+
+@dataclass(slots=True)
+class _Proven:
+    """Votes of one message that were found signed."""
+
+    mask: int = 0
+
+
+def _checking(proven_of: Callable[[Votes, bytes], _Proven], check: Verify) -> Forged:
+    """A check of votes that looks at each vote of a message once, however many members the message comes to."""
+
+    def first_forged(votes: Votes, voters: int, roster: Roster, _verify: Verify) -> int | None:
+        proven = proven_of(votes, roster.hash)
+        unproven = voters & ~proven.mask
+        voter = forged(votes, unproven, roster, check) if unproven else None
+        if voter is None:
+            proven.mask |= unproven
+        return voter
+
+    return first_forged
 
 
 def _interning(remember: Callable[[Decode], Decode]) -> Decode:
@@ -58,7 +86,7 @@ def _remembering_apply() -> Callable[[State, list[Entry], Change | None], State]
     results: OrderedDict[tuple[object, ...], State] = OrderedDict()
 
     def apply(state: State, entries: list[Entry], change: Change | None) -> State:
-        key = (state.hash, change, *(entry.hash for entry in entries))
+        key = (state.hash, change, *map(_hash_of, entries))
         if key not in results:
             results[key] = state.apply(entries, change)
             if len(results) > STATES:
