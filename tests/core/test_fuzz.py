@@ -99,9 +99,8 @@ def bounds(member: Member) -> dict[str, int]:
     proven = max(epochs, 0 if roster is None else roster.epoch + 1)
     chunks = download.size if download else 0
     return {
-        "member._effects": 0, "member._agreed": 0, "member._keeps": 0, "member._kept": t + TERMS_AHEAD,
-        "service._proofs": KEPT_ROUNDS, "member._early": 4 * n,
-        "member._twofaced": t + TERMS_AHEAD, "member._gaps": KEPT, "member._undelivered": 2, "member._place": 3,
+        "member._effects": 0, "member._agreed": 0, "member._keeps": 0, "service._proofs": KEPT_ROUNDS,
+        "member._early": 4 * n, "member._twofaced": t + TERMS_AHEAD, "member._gaps": KEPT, "member._undelivered": 2,
         "member._unsigned": WAITING * i, "early bytes": EARLY_BYTES,
         "docket.evidence": n, "docket.petitions": PETITIONS,
         "streams.committed": n, "streams.tips": n, "streams._entries": kept, "streams._at": kept, "streams._at.*": kept,
@@ -111,7 +110,7 @@ def bounds(member: Member) -> dict[str, int]:
         "streams.rows": WAITING_ROWS, "streams._bases": n * (1 + ALLOWANCE * i),
         "streams._taken": n, "streams.needed": needed, "streams._late": needed, "streams._retired": KEPT_ROUNDS,
         "streams._retired.*": n * i * KEPT_ROUNDS,
-        "values._cuts": KEPT, "values._sketches": KEPT, "values._outcomes": KEPT,
+        "values._cuts": KEPT, "values._sketches": KEPT, "values._outcomes": KEPT, "values._handed_out": t + TERMS_AHEAD,
         "consensus._effects": 0, "consensus._leaders": n, "consensus.proposals": TERMS_AHEAD + 2,
         "consensus.values": VALUES_KEPT, "consensus._timed": len(Timer) * t,
         "durable.signed": 4, "durable.own": WAITING * i + t, "durable.lock": 2,

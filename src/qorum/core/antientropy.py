@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from qorum.core.consensus import Consensus
 from qorum.core.gossip import announcements
@@ -18,6 +19,27 @@ from qorum.core.votes import FIRST, SECOND
 
 MASK_BYTES = 512
 ROOT_BYTES = 8
+NEWS_SHARE = 4
+"""Gossip has run dry when a tick brings no more news than one member in so many would make."""
+
+
+@dataclass(slots=True)
+class Drought:
+    """For how long gossip has brought hardly any news: what anti-entropy waits for while a round is under way."""
+
+    ticks: int = 0
+    news: int = 0
+    """Votes and items that were new since the last tick."""
+    _place: tuple[int, int, int] = (0, 0, 0)
+    """Round, term and step at the last tick."""
+
+    def tick(self, consensus: Consensus, members: int, *, busy: bool) -> bool:
+        """A tick has passed, among so many members; whether it brought nothing. busy: a round is under way."""
+        durable, before = consensus.durable, self._place
+        self._place = (durable.round, durable.term, durable.step)
+        runs_dry = self._place == before and self.news <= members // NEWS_SHARE
+        self.ticks, self.news = self.ticks + 1 if busy and runs_dry else 0, 0
+        return runs_dry
 
 
 def root_of(streams: Streams, consensus: Consensus) -> Root:

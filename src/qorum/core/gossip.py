@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
+
+import msgspec
 
 from qorum.core import wire
 from qorum.core.effects import Effect, Send, SetTimer, Timer
@@ -45,8 +46,7 @@ SlotBody = tuple[int, int, int, tuple[bytes, int]]
 """(round, term, step, (value, cited)): what votes in one message have in common."""
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(msgspec.Struct, gc=False):
     """A pull under way."""
 
     tick: int

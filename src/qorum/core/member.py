@@ -19,7 +19,7 @@ from typing import ClassVar, NamedTuple
 import msgspec
 
 from qorum.core import membership, wire
-from qorum.core.antientropy import delta_for, digest_of, root_of
+from qorum.core.antientropy import Drought, delta_for, digest_of, root_of
 from qorum.core.catchup import CatchUp, Library
 from qorum.core.columns import Columns
 from qorum.core.consensus import Consensus, Signed, Verdict, forged, proposal_bytes, vote_bytes
@@ -46,7 +46,6 @@ from qorum.core.messages import (
     Chunk,
     Commit,
     Contribution,
-    Cut,
     CutBody,
     Digest,
     Epochs,
@@ -86,8 +85,6 @@ BUSY_HASTE = 1
 """How many times sooner, less one, the next tick comes while a round is under way,"""
 TIGHT_HASTE = 3
 """and while it is with hardly more members than a quorum."""
-NEWS_SHARE = 4
-"""Gossip has run dry when a tick brings no more news than one member in so many would make."""
 DRY_PEERS = 1
 """At most so many members to compare with at a time when it has."""
 CLAIMS = 16
@@ -169,8 +166,6 @@ class Member:
         self.values.enter(self.state, ORIGIN if commit is None else _hash(commit.value))
         self._keeps: list[Keep] = []
         """Payloads of values that have to be durable before this member votes for them."""
-        self._kept: set[bytes] = set()
-        """Values of this round whose payload is durable, or among these."""
         self._recall(payloads)
         self._early: list[tuple[int, Message]] = []
         """Messages of the next round; bounded, replayed on entering it."""
@@ -192,12 +187,7 @@ class Member:
         """Seqs of contributions whose signature is awaited."""
         self._teacher: int | None = None
         self._ticks = 0
-        self._place = (0, 0, 0)
-        """Round, term and step at the last tick."""
-        self._dry = 0
-        """Ticks for which gossip has run dry."""
-        self._news = 0
-        """Votes and items that were new since the last tick."""
+        self._drought = Drought()
 
     def _can_show(self, commit: Commit) -> bool:
         """Whether a commit from before a restart is proven: a newcomer's checkpoint was only trusted."""
@@ -449,7 +439,7 @@ class Member:
         enough = self.roster.quorum.size * (1 if self._is_tight else RELAYED_SHARE)
         settled = tally.slot(votes.term, votes.step).seen.bit_count() >= enough
         counted = self.consensus.on_votes(votes)
-        self._news += counted.fresh.bit_count()
+        self._drought.news += counted.fresh.bit_count()
         if counted.fresh and not settled:  # past that, votes travel by anti-entropy alone
             self.gossip.relay((votes.round, votes.term, votes.step, wire.vote_body(votes)), counted.fresh)
 
@@ -568,16 +558,19 @@ class Member:
         entries: list[Entry] = []
         try:
             for item in items:
-                if item.hash not in self.streams and self._has_use_for(item):
-                    key = self.roster.key(wire.contribution(item).member)
+                if item.hash in self.streams:
+                    continue
+                body = wire.contribution(item)
+                if self._has_use_for(body, item.hash):
+                    key = self.roster.key(body.member)
                     entries.append(self._engine.read(item, key, self.genesis, self._engine.verify))
         finally:  # those before a broken one count
             self.gossip.announce(entry.place for entry in entries)
             self._take_items(entries)
 
-    def _has_use_for(self, item: Item) -> bool:
+    def _has_use_for(self, body: Contribution, hash: bytes) -> bool:
         """Whether an item is of a member under the key in force, beyond what is committed, and not too many are."""
-        body, seats = wire.contribution(item), self.roster.seats
+        seats = self.roster.seats
         if body.member >= len(seats) and body.base > self.state.round:
             return False  # of a newcomer, seated by a round that this member has yet to hear of
         if body.member >= len(seats):
@@ -586,7 +579,7 @@ class Member:
         of_use = seat.active and body.incarnation == seat.incarnation and not self._is_past(body)
         if of_use and (self.streams.takes(body.member) or self.gossip.wanted(place(body.member, body.seq))):
             return True
-        return self.gossip.wanted(item.hash)
+        return self.gossip.wanted(hash)
 
     def _is_past(self, body: Contribution) -> bool:
         """Whether the committed stream has passed this item."""
@@ -603,7 +596,7 @@ class Member:
             self._go_on()
 
     def _hold(self, entry: Entry) -> None:
-        self._news += 1
+        self._drought.news += 1
         branches = self.streams.add(entry)
         if branches is not None:
             self._convict(entry.body.member, *map(self._signed_item, branches))
@@ -665,9 +658,7 @@ class Member:
         except Broken:
             return Verdict.INVALID
         self.streams.needed.update(entry.hash for entry in outcome.entries)  # others may ask for them
-        if _hash(value) not in self._kept:
-            self._kept.add(_hash(value))
-            self._keeps.append(Keep(wire.encode(Cut(outcome.cut)), tuple(entry.item for entry in outcome.entries)))
+        self._keeps += self.values.payload(value)
         return Verdict.VALID
 
     def _proposers(self, value: bytes) -> list[int]:
@@ -756,7 +747,6 @@ class Member:
     def _begin_round(self, state: State, previous: bytes) -> None:
         self._gaps.clear()
         self._keeps.clear()
-        self._kept.clear()
         self._twofaced.clear()
         self.gossip.want_nothing()
         self.values.enter(state, previous)
@@ -822,14 +812,11 @@ class Member:
 
     def _compare(self, busy: bool) -> None:
         """Anti-entropy: while a round is under way only once gossip runs dry, and the more the longer it does."""
-        durable, before = self.consensus.durable, self._place
-        self._place = (durable.round, durable.term, durable.step)
-        runs_dry = self._place == before and self._news <= self.roster.members // NEWS_SHARE
-        self._dry, self._news = self._dry + 1 if busy and runs_dry else 0, 0
+        runs_dry = self._drought.tick(self.consensus, self.roster.members, busy=busy)
         if not busy:
             self.gossip.send(self.gossip.some(1), self._root())
         elif runs_dry:
-            peers = self.gossip.some(min(self._dry, DRY_PEERS) + self._is_tight)
+            peers = self.gossip.some(min(self._drought.ticks, DRY_PEERS) + self._is_tight)
             self.gossip.send(peers, self._digest(answer=self._is_tight))
 
     @property
@@ -839,7 +826,7 @@ class Member:
         While the window gathers, and has not run dry yet, as many are expected as the last round heard of.
         """
         quorum, gathers = self.roster.quorum, self._window == self.consensus.round and not self.consensus.window_closed
-        expects = gathers and self._dry == 0
+        expects = gathers and self._drought.ticks == 0
         heard = int(self.state.origins.sum()) if expects else self.streams.advanced(self.consensus.round)
         return abs(heard - quorum.size) < quorum.tolerated // 2
 

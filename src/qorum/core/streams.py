@@ -16,7 +16,7 @@ import numpy as np
 from qorum.core import wire
 from qorum.core.columns import MAX_ROWS
 from qorum.core.genesis import Genesis
-from qorum.core.messages import PLACE_BYTES, Advance, Cut, Head, place
+from qorum.core.messages import PLACE_BYTES, Advance, Cut, Head, places
 from qorum.core.state import Entry
 from qorum.errors import ProtocolError
 from qorum.merge.fixed import Ints
@@ -257,7 +257,9 @@ class Streams:
         """
         seqs = self.read_sketch(sketch)
         ahead = np.flatnonzero(seqs > self._floor)
-        wanted = list(map(place, ahead.tolist(), seqs[ahead].tolist()))
+        named = np.empty(len(ahead), dtype=_PLACE)
+        named["member"], named["seq"] = ahead, seqs[ahead]
+        wanted = places(named.tobytes())
         held = list(map(self.at, wanted))
         if None in held:
             raise Missing(places=[name for name, entry in zip(wanted, held, strict=True) if entry is None])

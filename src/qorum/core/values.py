@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from qorum.core import membership, wire
+from qorum.core.effects import Keep
 from qorum.core.genesis import Genesis
 from qorum.core.messages import Advance, Change, Cut, Petition, Value
 from qorum.core.roster import Roster
@@ -54,6 +55,8 @@ class Values:
         self._sketches: dict[bytes, tuple[bytes, int]] = {}
         """Hash of a cut -> its sketch, and the ticks it is given."""
         self._outcomes: dict[bytes, Outcome | Broken] = {}
+        self._handed_out: set[bytes] = set()
+        """Hashes of values whose payload was."""
 
     @property
     def round(self) -> int:
@@ -124,6 +127,14 @@ class Values:
         if isinstance(outcome, Broken):
             raise outcome
         return outcome
+
+    def payload(self, encoded: bytes) -> list[Keep]:
+        """What must be durable before a vote for this value, which was opened; handed out once in a round."""
+        if _hash(encoded) in self._handed_out:
+            return []
+        self._handed_out.add(_hash(encoded))
+        outcome = self.open(encoded)
+        return [Keep(wire.encode(Cut(outcome.cut)), tuple(entry.item for entry in outcome.entries))]
 
     def _open(self, value: Value) -> Outcome:
         roster = self._state.roster

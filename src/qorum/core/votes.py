@@ -29,7 +29,7 @@ def well_formed(votes: Votes, members: int) -> bool:
     return cites and whole and votes.mask != 0 and not votes.mask & ~members
 
 
-@dataclass
+@dataclass(slots=True)
 class Slot:
     """All votes of one step in one term."""
 

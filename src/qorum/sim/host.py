@@ -61,7 +61,7 @@ def never(host: Host, effect: Effect) -> bool:
     return False
 
 
-@dataclass
+@dataclass(slots=True)
 class Host:
     """One process: a member, its disk, and whether it is up."""
 
@@ -87,12 +87,12 @@ class Host:
     crash_before: Callable[[Host, Effect], bool] = never
     """Asked before every effect; True ends this life there."""
     member: Member = field(init=False)
+    _waiting: deque[Effect] = field(default_factory=deque, init=False)
+    _missed: deque[Event] = field(default_factory=deque, init=False)
+    """Events of a pause."""
 
     def __post_init__(self) -> None:
         self.member = self.birth(self)
-        self._waiting: deque[Effect] = deque()
-        self._missed: deque[Event] = deque()
-        """Events of a pause."""
 
     @property
     def key(self) -> bytes:
