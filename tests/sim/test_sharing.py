@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from qorum.config import FederationConfig
 from qorum.core import wire
+from qorum.core.consensus import forged, vote_bytes
 from qorum.core.genesis import Genesis
-from qorum.core.messages import Announce, Contribution, Item, Join, place
+from qorum.core.messages import NO_TERM, Announce, Contribution, Item, Join, Votes, place
 from qorum.core.state import ORIGIN, State, contribution_bytes
 from qorum.errors import ProtocolError
 from qorum.identity import Identity
+from qorum.sim.keys import quick_keys
 from qorum.sim.sharing import STATES, shared_engine
 
 IDENTITY = Identity.from_seed(bytes(32))
@@ -25,6 +29,25 @@ def test_results_are_those_of_the_functions_and_computed_once() -> None:
     signature = IDENTITY.sign(b"message")
     assert engine.verify(IDENTITY.public_key, b"message", signature)
     assert not engine.verify(IDENTITY.public_key, b"another", signature)
+
+
+def test_the_first_forged_vote_is_found_whatever_was_asked_before_and_each_vote_is_checked_once() -> None:
+    keys, checked = quick_keys(0, 4), list[bytes]()
+
+    def verify(key: bytes, data: bytes, signature: bytes) -> bool:
+        checked.append(key)
+        return keys.verify(key, data, signature)
+
+    genesis = Genesis(keys.public, FederationConfig())
+    engine, roster = shared_engine(genesis, verify), genesis.roster
+    votes = Votes(1, 1, 0, bytes(32), NO_TERM, b"\x0f", bytes(4 * 64))
+    data = vote_bytes(roster.federation, roster.epoch, votes)
+    votes = votes.signed(b"".join(keys.sign(voter, data) if voter != 2 else bytes(64) for voter in range(4)))
+    for voters in (0b0011, 0b1001, 0b1111, 0b0100, 0b1011):
+        expected = forged(votes, voters, roster, keys.verify)
+        assert engine.forged(votes, voters, roster, engine.verify) == expected == (2 if voters & 0b100 else None)
+    assert [checked.count(key) for key in keys.public] == [1] * 4
+    assert engine.forged(votes, 0b0001, replace(roster, epoch=1), engine.verify) == 0, "signed in another epoch"
 
 
 def test_a_broken_frame_is_refused_every_time() -> None:
