@@ -88,8 +88,8 @@ class QAgent:
         epsilon: probability of a random action, or a schedule of it over the interactions.
         initial_q: value of every cell nobody knows, within +-2**20.
         bonus: count-based exploration: to act, a cell counts bonus / sqrt(1 + visits) more than its value, where the
-            visits are the fleet's in the table last adopted, and its own since. In units of reward, 0..2**20; the
-            difference between the highest and the lowest reward is a good one (decision 015). 0: none.
+            visits are the fleet's in the table last adopted, and its own since. In units of reward, 0..2**20; a
+            tenth of the difference between the highest and the lowest reward is a good one (decision 015). 0: none.
         evidence: what it tells the fleet, see `evidence`.
         seed: of its own random numbers; None draws one.
         encode: observation -> state_hash 0..2**64-1; by default `hash_observation`, for observations of

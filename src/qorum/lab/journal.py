@@ -1,0 +1,54 @@
+"""`Journal`: finished trials on disk, one line each, so that a run that was killed goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from qorum.errors import ConfigError
+from qorum.lab.trial import Trial
+
+Record = dict[str, Any]
+
+
+class Journal:
+    """An append-only file of JSON lines. A line cut short by a crash is dropped, and its trial runs again.
+
+    Raises:
+        ConfigError: the file holds something else; nothing is changed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._records: dict[Trial, Record] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            whole = self._read()
+            with path.open("r+b") as file:
+                file.truncate(len(whole))
+
+    def __contains__(self, trial: Trial) -> bool:
+        return trial in self._records
+
+    def __getitem__(self, trial: Trial) -> Record:
+        return self._records[trial]
+
+    def add(self, trial: Trial, record: Record) -> None:
+        """Keep a finished trial."""
+        with self._path.open("ab") as file:
+            file.write(json.dumps(record).encode() + b"\n")
+        self._records[trial] = record
+
+    def _read(self) -> bytes:
+        """Whole lines; what follows the last newline was never finished."""
+        data = self._path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                record = json.loads(line)
+                trial = Trial(**{name: record[name] for name in Trial.__dataclass_fields__})
+            except (ValueError, KeyError, TypeError, ConfigError) as error:
+                raise ConfigError(f"{self._path}, line {number} is no trial: {error!r}; give another folder") from error
+            self._records[trial] = record
+        return whole
