@@ -74,11 +74,41 @@ def test_bad_input_ends_with_one_line_on_standard_error(
     assert done.stderr.count("\n") == 1
 
 
-def test_bench_merge_and_learning_print_json() -> None:
+def test_bench_merge_prints_json() -> None:
     merge = json.loads(call("bench", "merge", "--members", "8", "--cells", "50", "--repeats", "2", "--json").stdout)
     assert merge["members"] == 8
-    learning = call("bench", "learning", "--members", "4", "--steps", "20", "--task", "CliffWalking-v1", "--json")
-    assert json.loads(learning.stdout)["members"] == 4
+
+
+@pytest.mark.parametrize(("paper", "ours"), [("woo", "qorum replay"), ("maity", "qorum")])
+def test_a_paper_beside_qorum_as_a_table_and_a_page(paper: str, ours: str, tmp_path: Path) -> None:
+    done = call("bench", paper, "--quick", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ours in done.stdout
+    assert (tmp_path / f"qorum-{paper}.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_bench_learning_prints_json_and_leaves_a_report(tmp_path: Path) -> None:
+    small = ("--task", "GARNET(5,2,2)", "--agents", "4", "--steps", "20", "--seeds", "1", "--quick")
+    methods = ("--method", "replay", "--method", "visit_weighted")
+    done = call("bench", "learning", *small, *methods, "--folder", str(tmp_path), "--json")
+    rows = json.loads(done.stdout)["rows"]
+    assert [(row["method"], row["agents"], row["steps_per_agent"]) for row in rows] == [
+        ("replay", 4, 20), ("visit_weighted", 4, 20)
+    ]  # fmt: skip
+    assert "GARNET(5,2,2)" in (tmp_path / "report.html").read_text()
+
+
+def test_bench_learning_prints_a_table(tmp_path: Path) -> None:
+    small = ("--task", "GARNET(5,2,2)", "--agents", "4", "--steps", "20", "--seeds", "1", "--quick")
+    done = call("bench", "learning", *small, "--method", "pooled", "--folder", str(tmp_path))
+    assert "pooled" in done.stdout
+    assert str(tmp_path / "report.html") in done.stdout
+
+
+def test_bench_learning_refuses_unknown_methods(tmp_path: Path) -> None:
+    done = call("bench", "learning", "--method", "mean", "--folder", str(tmp_path))
+    assert done.returncode == 1
+    assert "known methods" in done.stderr
 
 
 def test_simulate_prints_one_document_and_replay_repeats_it(tmp_path: Path) -> None:

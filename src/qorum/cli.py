@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -35,6 +37,7 @@ app.add_typer(bench, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Smaller, in under a minute.")]
 Task = Annotated[str, typer.Option(help="A Gymnasium toy-text environment, as Taxi-v4 or CliffWalking-v1.")]
 
 
@@ -126,19 +129,66 @@ def bench_merge(
 
 @bench.command("learning")
 def bench_learning(
-    members: Annotated[int, typer.Option(help="Agents; the registers of each reach everybody.")] = 593,
-    task: Task = "Taxi-v4",
-    steps: Annotated[int, typer.Option(help="Steps each agent takes.")] = 300,
-    sync_every: Annotated[int, typer.Option(help="Steps between two merges.")] = 10,
-    seed: Seed = 0,
+    task: Annotated[list[str] | None, typer.Option(help="A task; may be given several times. All by default.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="A method; may be given several times.")] = None,
+    agents: Annotated[list[int] | None, typer.Option(help="A number of agents; may be given several times.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs of each; 20, or 4 with --quick.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps each agent takes; by default as fits the task.")] = None,
+    sync_every: Annotated[int | None, typer.Option(help="Steps between two merges; 5 by default.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Three tasks and few agents, in under a minute.")] = False,
+    folder: Annotated[
+        Path, typer.Option(help="For the trials, the report and a picture; a run that was killed goes on from there.")
+    ] = Path("qorum-learning"),
     as_json: Json = False,
 ) -> None:
-    """Learning alone, without the protocol: the value of the merged table over the steps an agent has taken."""
-    from qorum.lab.learning import learning_bench
+    """How fast fleets learn, method by method, next to one learner that saw everything: without the protocol."""
+    from qorum.lab import learning, learning_report
 
-    with _bars(["learning"]) as progress:
-        result = learning_bench(task, members, steps, sync_every, seed, lambda share: progress("learning", share))
-    _print(result, as_json)
+    given: dict[str, Any] = {
+        "tasks": task and tuple(task), "methods": method and tuple(method), "agents": agents and tuple(agents),
+        "seeds": seeds, "steps": steps, "sync_every": sync_every,
+    }  # fmt: skip
+    grid = replace(learning.QUICK if quick else learning.Grid(), **{k: v for k, v in given.items() if v is not None})
+    with _bars(["step sizes", "trials"]) as progress:
+        result = learning.learning_bench(grid, folder, progress)
+    result["command"] = shlex.join(["qorum", *sys.argv[1:]])
+    learning_report.save(result, folder / "report.html")
+    learning_report.picture(result, folder / "learning.png")
+    result["report"] = str(folder / "report.html")
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        _print_learning(result)
+
+
+@bench.command("woo")
+def bench_woo(
+    quick: Quick = False,
+    seed: Seed = 0,
+    report: Annotated[Path, typer.Option(help="The HTML page to write.")] = Path("qorum-woo.html"),
+    as_json: Json = False,
+) -> None:
+    """Averaging rules on the two-state problem of Woo, Joshi and Chi (ICML 2023), with qorum beside them."""
+    from qorum.lab.papers import woo
+
+    with _bars(["runs"]) as progress:
+        result = woo.woo_bench(quick, seed, lambda share: progress("runs", share))
+    _reported(result, woo.in_short(result), woo.render(result), report, as_json)
+
+
+@bench.command("maity")
+def bench_maity(
+    quick: Quick = False,
+    seed: Seed = 0,
+    report: Annotated[Path, typer.Option(help="The HTML page to write.")] = Path("qorum-maity.html"),
+    as_json: Json = False,
+) -> None:
+    """The attacked federated Q-learning of Maity and Mitra, rule by rule, with qorum beside them."""
+    from qorum.lab.papers import maity
+
+    with _bars(["runs"]) as progress:
+        result = maity.maity_bench(quick, seed, lambda share: progress("runs", share))
+    _reported(result, maity.in_short(result), maity.render(result), report, as_json)
 
 
 @app.command()
@@ -367,6 +417,49 @@ def _rows(result: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
         row = {**part, "name": f"{name.replace('_', ' ')}"}
         yield row, f"{result['liars']} liars: {caught} caught, {wrong} honest excluded"
     yield {"name": "partition", **result["partitioned"]}, "cut in halves, healed, a minority cut off, healed"
+
+
+def _print_learning(result: dict[str, Any]) -> None:
+    """A line for each row, and where the report is."""
+    from rich.table import Table
+
+    table = Table(title=f"interquartile means of {result['seeds']} seeds")
+    for heading in ("task", "method", "agents", "value", "error", "90 %", "99 %", "kB"):
+        table.add_column(heading, justify="left" if heading in ("task", "method") else "right", no_wrap=True)
+    for row in result["rows"]:
+        value, error = f"{row['normalised_value']:.3f}", f"{row['relative_sup_error']:.3g}"
+        steps = ("-" if row[key] is None else f"{row[key]:.0f}" for key in ("steps_to_90", "steps_to_99"))
+        size = f"{row['bytes_per_agent'] / 1000:,.0f}"
+        table.add_row(row["task"], row["method"].replace("_", " "), str(row["agents"]), value, error, *steps, size)
+    _console().print(table)
+    _console().print(
+        "value: 0 = best trivial policy, 1 = optimum; error: largest of any Q-value, relative to the largest Q-value\n"
+        "90 %, 99 %: steps an agent takes to that value; kB: what an agent receives in the whole run\n"
+        f"report: {Path(result['report']).resolve()}   ({result['wall_s']:.0f} s)",
+        soft_wrap=True,
+    )
+
+
+def _print_table(heading: tuple[str, ...], *rows: tuple[str, ...]) -> None:
+    from rich.table import Table
+
+    table = Table()
+    for at, name in enumerate(heading):
+        table.add_column(name, justify="right" if at else "left")
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table)
+
+
+def _reported(result: dict[str, Any], summary: list[tuple[str, ...]], page: str, path: Path, as_json: bool) -> None:
+    """Write a page, and print the result, or its summary (a heading first) and where the page is."""
+    path.write_text(page, encoding="utf-8", newline="\n")
+    result["report"] = str(path)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        _print_table(*summary)
+        _console().print(f"report: {path.resolve()}   ({result['wall_s']:.0f} s)", soft_wrap=True)
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 
 from qorum.config import FederationConfig
 from qorum.core.quorum import Quorum
-from qorum.errors import MissingExtra
+from qorum.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,6 +72,11 @@ class Act(NamedTuple):
     def curve(self) -> list[tuple[float, float]]:
         """(steps an agent, normalised value) in order."""
         return [(float(x), float(y)) for x, y in self.data.get("curve") or []]
+
+    @property
+    def leads(self) -> bool:
+        """Whether it stands out: qorum as it is meant to be."""
+        return self.key == "federated"
 
     @property
     def value(self) -> float | None:
@@ -211,7 +216,7 @@ def new_figure(width: int, height: int) -> Figure:
     return Canvas(figsize=(width / 72, height / 72), dpi=72)
 
 
-def _margins(figure: Figure, left: float, top: float, right: float, bottom: float, **gaps: float) -> None:
+def margins(figure: Figure, left: float, top: float, right: float, bottom: float, **gaps: float) -> None:
     """Margins in pixels; gaps as `subplots_adjust` has them."""
     width, height = figure.bbox.width, figure.bbox.height
     figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height, **gaps)
@@ -224,7 +229,7 @@ def curves_figure(result: dict[str, Any], wide: bool) -> Figure:
     """Normalised value over steps an agent, all acts on one axis, each named at its end."""
     shown = acts(result)
     figure = new_figure(*((WIDE, 460) if wide else (NARROW, 400)))
-    _margins(figure, 42, 12, 250 if wide else 122, 50 + _strip_height(shown))
+    margins(figure, 42, 12, 250 if wide else 122, 50 + _strip_height(shown))
     draw_curves(figure.add_subplot(), shown, names=wide)
     return figure
 
@@ -238,9 +243,9 @@ def draw_curves(axes: Axes, shown: Sequence[Act], names: bool = True) -> None:
     for bound in (0, 1):
         axes.axhline(bound, color=LIGHT["quiet"], linewidth=1, zorder=1)
     for act in drawn:
-        front = 4 if act.key == "federated" else 3
+        front = 4 if act.leads else 3
         axes.plot(*zip(*act.curve, strict=True), color=LIGHT[act.colour], linestyle=act.dash, zorder=front)
-    _name_ends(axes, drawn, names, low)
+    _name_ends(axes, drawn, names)
     bottom = _draw_strip(axes, drawn, low) if leaves(drawn) else axes
     bottom.set_xlabel("steps per agent")
 
@@ -283,26 +288,51 @@ def _draw_strip(axes: Axes, drawn: Sequence[Act], low: float) -> Axes:
     return strip
 
 
-def _name_ends(axes: Axes, drawn: Sequence[Act], names: bool, low: float) -> None:
-    """Write each name beside the end of its curve, as near as the names of the others allow."""
-    pixel = (CEILING - low) / axes.bbox.height
-    order = sorted(drawn, key=lambda act: act.curve[-1][1])
-    ends = [min(max(act.curve[-1][1], low), CEILING) for act in order]
-    places = spread(ends, 19 * pixel, low, CEILING)
-    beside = 1 + (26 if names else 16) / axes.bbox.width
-    for act, end, place in zip(order, ends, places, strict=True):
-        colour = LIGHT[act.colour]
+def _name_ends(axes: Axes, drawn: Sequence[Act], names: bool) -> None:
+    ends = [
+        EndName(*act.curve[-1], f"{decimal(act.value)} {act.name if names else act.short}", act.colour, act.leads)
+        for act in drawn
+    ]
+    name_ends(axes, ends, size=12.5 if names else 11.5, row=19, beside=26 if names else 16)
+
+
+class EndName(NamedTuple):
+    """What is written beside the end of a curve."""
+
+    x: float
+    y: float
+    text: str
+    colour: str
+    bold: bool = False
+
+
+def name_ends(axes: Axes, names: Iterable[EndName], size: float, row: float, beside: float) -> None:
+    """Write each name to the right of `axes`, as near to the end of its curve as the names of the others allow.
+
+    Args:
+        axes: with the limits that it will keep.
+        names: in any order.
+        size: of the letters [pt].
+        row: pixels from name to name, at least.
+        beside: pixels from the axes to the names.
+    """
+    low, high = axes.get_ylim()
+    order = sorted(names, key=lambda name: name.y)
+    ends = [(name.x, min(max(name.y, low), high)) for name in order]
+    heights = [float((axes.transScale + axes.transLimits).transform(end)[1]) for end in ends]
+    places = spread(heights, row / axes.bbox.height, 0.0, 1.0)
+    for name, end, place in zip(order, ends, places, strict=True):
         axes.annotate(
-            f"{decimal(act.value)} {act.name if names else act.short}",
-            xy=(act.curve[-1][0], end),
-            xytext=(beside, place),
-            textcoords=axes.get_yaxis_transform(),
-            color=colour,
-            weight="bold" if act.key == "federated" else "normal",
-            size=12.5 if names else 11.5,
+            name.text,
+            xy=end,
+            xytext=(1 + beside / axes.bbox.width, place),
+            textcoords="axes fraction",
+            color=LIGHT[name.colour],
+            weight="bold" if name.bold else "normal",
+            size=size,
             va="center",
             annotation_clip=False,
-            arrowprops={**_LEADER, "color": colour},
+            arrowprops={**_LEADER, "color": LIGHT[name.colour]},
         )
 
 
@@ -332,7 +362,7 @@ def rounds_figure(result: dict[str, Any], wide: bool) -> Figure:
     figure = new_figure(WIDE if wide else NARROW, rows * (215 if wide else 180) + 50)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     # The top margin holds a title, and so does the gap between rows.
-    _margins(figure, 44, 34, 14, 46, hspace=0.34, wspace=0.1)
+    margins(figure, 44, 34, 14, 46, hspace=0.34, wspace=0.1)
     for axes in grid.flat[len(shown) :]:
         axes.set_visible(False)
     for axes, act in zip(grid.flat, shown, strict=False):
@@ -367,8 +397,8 @@ def _draw_rounds(axes: Axes, act: Act, wide: bool) -> None:
 
 
 def decimal(value: float | None, digits: int = 2) -> str:
-    """'-0.50' with a true minus sign; a dash for None."""
-    return "\u2013" if value is None else f"{value:,.{digits}f}".replace("-", MINUS)
+    """'-0.50' with a true minus sign, none for a zero; a dash for None."""
+    return "\u2013" if value is None else f"{value:z,.{digits}f}".replace("-", MINUS)
 
 
 def rough(number: float) -> str:
@@ -393,11 +423,11 @@ def distrust_figure(result: dict[str, Any], wide: bool) -> Figure:
     if wide:
         figure = new_figure(WIDE, 235 * len(shown) + 20)
         grid = figure.subplots(len(shown), 2, squeeze=False, width_ratios=[1.7, 1], sharey="col")
-        _margins(figure, 44, 34, 92, 50, hspace=0.58, wspace=0.24)
+        margins(figure, 44, 34, 92, 50, hspace=0.58, wspace=0.24)
     else:
         figure = new_figure(NARROW, 400 * len(shown) + 20)
         grid = figure.subplots(2 * len(shown), 1, squeeze=False).reshape(len(shown), 2)
-        _margins(figure, 38, 34, 74, 50, hspace=0.62)
+        margins(figure, 38, 34, 74, 50, hspace=0.62)
     for (left, right), act in zip(grid, shown, strict=True):
         _draw_accusers(left, act, result, wide)
         _draw_excluded(right, act, result)
@@ -471,17 +501,35 @@ def _draw_excluded(axes: Axes, act: Act, result: dict[str, Any]) -> None:
 # ---- The picture
 
 
-def save_picture(result: dict[str, Any], path: Path, kind: str) -> None:
-    """Write the learning curves under a title of their own, on paper of their own; `kind` is `png` or `svg`."""
+def picture_kind(path: str | Path) -> str:
+    """`png` or `svg`, from how the path ends.
+
+    Raises:
+        ConfigError: it ends in anything else.
+    """
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg"):
+        raise ConfigError(f"picture path {str(path)!r} must end in .png or .svg")
+    return kind
+
+
+def write_picture(figure: Figure, path: str | Path) -> None:
+    """Write `figure` as PNG, two pixels to the CSS pixel, or as SVG; the same figure gives the same bytes."""
+    kind = picture_kind(path)
+    figure.savefig(path, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else {"Software": None})
+
+
+def save_picture(result: dict[str, Any], path: str | Path) -> None:
+    """Write the learning curves under a title of their own, on paper of their own."""
     with style():
         shown, height = acts(result), 500
         figure = new_figure(WIDE, height)
-        _margins(figure, 52, 84, 250, 54 + _strip_height(shown))
+        margins(figure, 52, 84, 250, 54 + _strip_height(shown))
         figure.text(20 / WIDE, 1 - 34 / height, _headline(result), size=18, weight="bold")
         scale = "normalised value: 0 = best trivial policy, 1 = optimum"
         figure.text(20 / WIDE, 1 - 58 / height, scale, color=LIGHT["quiet"])
         draw_curves(figure.add_subplot(), shown)
-        figure.savefig(path, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else {"Software": None})
+        write_picture(figure, path)
 
 
 def _headline(result: dict[str, Any]) -> str:

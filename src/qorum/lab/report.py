@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from qorum.config import FederationConfig
 from qorum.core.quorum import Quorum
-from qorum.errors import ConfigError
 from qorum.lab import figures
 from qorum.lab.figures import DARK, LIGHT, Act, acts, attacks, count, decimal, rough, tolerated
 
@@ -57,6 +56,10 @@ caption { text-align: left; font-weight: 600; padding: 1rem 0 .25rem }
 .bar { display: block; height: .35rem; width: 5rem; margin: .3rem 0 .2rem; background: var(--line);
   border-radius: 1rem }
 .bar i { display: block; height: 100%; border-radius: 1rem; background: currentColor }
+.dense { font-size: .85rem; line-height: 1.25rem; border-collapse: separate; border-spacing: 0 }
+.dense th, .dense td { padding: .375rem 0 .375rem .75rem }
+.dense th:first-child { padding-left: 0; position: sticky; left: 0; background: var(--paper) }
+.under { display: block; font-size: .8rem; color: var(--quiet) }
 dt { font-weight: 600; margin-top: .75rem }
 dd { margin: 0 }
 summary { cursor: pointer; font-weight: 600 }
@@ -125,7 +128,8 @@ def table(
         head: plain text; one for each column.
         rows: cells as HTML.
         numbers: the columns set to the right.
-        css: a class; `cards` stands its rows one below the other on a phone.
+        css: a class; `cards` stands its rows one below the other on a phone, `dense` sets many columns close and
+            keeps the first in sight.
         caption: plain text.
     """
     right = set(numbers)
@@ -196,10 +200,8 @@ def picture(result: dict[str, Any], path: str | Path) -> None:
         ConfigError: the path ends in anything else; nothing is written.
         MissingExtra: matplotlib is not installed.
     """
-    kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in ("png", "svg"):
-        raise ConfigError(f"picture path {str(path)!r} must end in .png or .svg")
-    figures.save_picture(result, Path(path), kind)
+    figures.picture_kind(path)
+    figures.save_picture(result, path)
 
 
 def _lead(result: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """FedQ-Hoeffding: federated Q-learning with optimism, few merges and a regret that falls with the number of agents.
 
-Source: Zheng, Gao, Xue and Xu, "Federated Q-Learning: Linear Regret Speedup with Low Communication Cost", ICLR 2024,
+Source: Zheng, Gao, Xue and Yang, "Federated Q-Learning: Linear Regret Speedup with Low Communication Cost", ICLR 2024,
 arXiv 2312.15023, algorithms 1 and 2. It is made for episodes of a fixed length H without a discount and for rewards
 from 0 to 1. So it applies to tasks whose episodes do not end by themselves; they are cut after H steps, and their
 rewards are scaled.
