@@ -13,6 +13,7 @@ from qorum.lab.learning_figures import (
     populations,
     save_picture,
     scaling_figure,
+    thresholds_figure,
 )
 from qorum.lab.learning_study import Study
 from tests.lab.learning_results import learning_result
@@ -78,6 +79,13 @@ def test_merges_are_written_beside_their_marks_with_the_horizon() -> None:
     assert "20 horizon" in texts
     assert "10 horizon" in texts
     assert not any("FedQ" in text or "alone" in text for text in texts)
+
+
+def test_every_threshold_is_written_at_its_dot() -> None:
+    with style():
+        texts = _texts(thresholds_figure(STUDY, True))
+    for one in STUDY.result["thresholds"]:
+        assert f"{one['threshold']:.1g}" in texts
 
 
 def test_a_single_point_is_enough() -> None:

@@ -68,7 +68,7 @@ def test_no_two_elements_share_an_id_and_every_reference_leads_to_one(html: str)
 
 def test_figures_are_drawn_twice_labelled_and_in_the_colours_of_the_page(html: str) -> None:
     drawings = [element for element in _parse(html).iter() if element.tag.endswith("}svg")]
-    assert [drawing.get("class") for drawing in drawings] == ["wide", "narrow"] * 3
+    assert [drawing.get("class") for drawing in drawings] == ["wide", "narrow"] * 4
     assert all(drawing.get("role") == "img" and drawing.get("aria-label") for drawing in drawings)
     inside = "".join(re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL))
     assert not re.search(r": #[0-9a-f]{6}", inside)

@@ -48,11 +48,6 @@ def test_drawn_tasks_are_another_one_for_each_seed() -> None:
     assert case.run()["curve"] != replace(case, seed=1).run()["curve"]
 
 
-def test_the_discount_can_be_another() -> None:
-    case = Trial("GARNET(10,2,2)", "replay", agents=64, seed=0, steps=100, sync_every=5)
-    assert replace(case, gamma=0.5).run()["relative_sup_error"] < case.run()["relative_sup_error"]
-
-
 def test_a_coarser_rewrite_threshold_saves_bytes() -> None:
     coarse = replace(LAKE, rewrite_threshold=0.1).run()
     assert coarse["bytes_per_agent"] < 0.8 * LAKE.run()["bytes_per_agent"]

@@ -20,6 +20,7 @@ from qorum.errors import ConfigError
 from qorum.lab.bench import machine
 from qorum.lab.journal import Journal, Record
 from qorum.lab.methods import METHODS
+from qorum.lab.settling import merges_to_settle
 from qorum.lab.statistics import bootstrap_interval, interquartile_mean, mean_steps, power_law
 from qorum.lab.tasks import load
 from qorum.lab.trial import Trial
@@ -43,10 +44,9 @@ STEPS = MappingProxyType(
 ESTIMATED = ("GARNET", "TwoState")
 """Tasks on which the literature asks how well values are estimated: agents act uniformly at random there."""
 GAMMAS = (0.5, 0.8, 0.9, 0.95, 0.98)
-THRESHOLDS = tuple(2.0**power for power in (-16, -13, -10, -8, -6, -4, -2))
+THRESHOLDS = tuple(2.0**power for power in (-13, -10, -8, -6, -4, -2))
 STUDIED_AGENTS = 64
-SETTLED = 0.01
-"""A fleet has settled when its error is this close to that of the pooled learner on the same samples."""
+SETTLING_SEEDS, SETTLING_STEPS = 5, 200
 FIRST_TUNING_SEED = 1_000_000
 """Far from the seeds that count."""
 
@@ -100,15 +100,17 @@ class Grid:
         """A case with every seed that counts."""
         return [replace(case, seed=seed) for seed in range(self.seeds)]
 
-    def studies(self) -> tuple[dict[float, list[Trial]], dict[float, list[Trial]]]:
-        """The trials of each discount, and those of each rewrite threshold."""
+    @property
+    def studied_agents(self) -> int:
+        """How many agents the studies of discounts and thresholds have."""
+        return min(max(self.agents), STUDIED_AGENTS)
+
+    def thresholds(self) -> dict[float, list[Trial]]:
+        """The trials of each rewrite threshold; none without `replay`."""
         if "replay" not in self.methods:
-            return {}, {}
-        case = self._trial(self.studied, "replay", min(max(self.agents), STUDIED_AGENTS))
-        return (
-            {gamma: self.seeded(replace(case, gamma=gamma)) for gamma in GAMMAS},
-            {size: self.seeded(replace(case, rewrite_threshold=size)) for size in THRESHOLDS},
-        )
+            return {}
+        case = self._trial(self.studied, "replay", self.studied_agents)
+        return {size: self.seeded(replace(case, rewrite_threshold=size)) for size in THRESHOLDS}
 
     def _trial(self, task: str, method: str, agents: int) -> Trial:
         if method not in METHODS:
@@ -139,9 +141,10 @@ def learning_bench(grid: Grid, folder: Path, progress: Progress = lambda name, s
     attempts = [trial for tuning in tunings.values() for trials in tuning.values() for trial in trials]
     run_all(attempts, journal, lambda share: progress("step sizes", share))
     chosen = [_tuned(case, tuning, journal) for case, tuning in tunings.items()]
-    gammas, thresholds = grid.studies()
-    studied = [trial for study in (gammas, thresholds) for trials in study.values() for trial in trials]
-    run_all([t for case in chosen for t in grid.seeded(case)] + studied, journal, lambda s: progress("trials", s))
+    thresholds = grid.thresholds()
+    trials = [trial for case in chosen for trial in grid.seeded(case)]
+    trials += [trial for studied in thresholds.values() for trial in studied]
+    run_all(trials, journal, lambda share: progress("trials", share))
     found = {case: [journal[trial] for trial in grid.seeded(case)] for case in chosen}
     return {
         "version": qorum.__version__,
@@ -151,8 +154,8 @@ def learning_bench(grid: Grid, folder: Path, progress: Progress = lambda name, s
         "tasks": {task: _described(task) for task in grid.tasks},
         "rows": [_row(case, records) for case, records in found.items()],
         "scaling": _scaling(found),
-        "horizons": [_horizon(gamma, [journal[t] for t in trials]) for gamma, trials in gammas.items()],
-        "studied": {"task": grid.studied, "agents": min(max(grid.agents), STUDIED_AGENTS)},
+        "horizons": [_horizon(grid, gamma) for gamma in GAMMAS] if thresholds else [],
+        "studied": {"task": grid.studied, "agents": grid.studied_agents},
         "thresholds": [_threshold(size, [journal[t] for t in trials]) for size, trials in thresholds.items()],
         "wall_s": round(time.perf_counter() - started, 1),
     }
@@ -238,16 +241,11 @@ def _scaling(found: Mapping[Trial, Sequence[Record]]) -> list[dict[str, Any]]:
     return fitted
 
 
-def _horizon(gamma: float, records: Sequence[Record]) -> dict[str, Any]:
+def _horizon(grid: Grid, gamma: float) -> dict[str, Any]:
     """Merges until a fleet has settled, and the horizon 1/(1-gamma) that they grow with."""
-    rounds = [_settled(record) for record in records]
-    return {"gamma": gamma, "horizon": 1 / (1 - gamma), "rounds": mean_steps(rounds)}
-
-
-def _settled(record: Record) -> int | None:
-    level = record["pooled_error"] + SETTLED
-    steps = next((steps for steps, _, error in record["curve"] if error <= level), None)
-    return None if steps is None else int(steps) // record["sync_every"]
+    tasks = [replace(load(f"{grid.studied}#{seed}"), gamma=gamma) for seed in range(min(grid.seeds, SETTLING_SEEDS))]
+    merges = [merges_to_settle(task, grid.studied_agents, SETTLING_STEPS, seed) for seed, task in enumerate(tasks)]
+    return {"gamma": gamma, "horizon": round(1 / (1 - gamma), 6), "rounds": mean_steps(merges)}
 
 
 def _threshold(size: float, records: Sequence[Record]) -> dict[str, Any]:

@@ -152,6 +152,27 @@ def _beside(axes: Axes, row: int, text: str, colour: str, bold: bool = False) ->
     )
 
 
+# ---- 4. What a rewrite threshold costs and saves
+
+
+def thresholds_figure(study: Study, wide: bool) -> Figure:
+    """Error against bytes received, both on log axes; a dot for each threshold, a line at the pooled error."""
+    found = study.result["thresholds"]
+    figure, [axes] = _panels(1, wide, height=230, names=60)
+    received = [one["bytes_per_agent"] / 1e6 for one in found]
+    errors = [one["relative_sup_error"] for one in found]
+    pooled = min(one["pooled_error"] for one in found)
+    _log(axes, "x", [min(received) / 1.2, max(received) * 1.2])
+    _log(axes, "y", [pooled / 1.4, max(*errors, pooled) * 1.6])
+    axes.axhline(pooled, color=LIGHT["quiet"], linewidth=1.2, linestyle=(0, (4, 2)))
+    axes.plot(received, errors, "o-", color=LIGHT["blue"], linewidth=1.5, markersize=7)
+    for one, x, y in zip(found, received, errors, strict=True):
+        axes.annotate(f"{one['threshold']:.1g}", (x, y), (6, 6), textcoords="offset points", size=11)
+    axes.set(xlabel="MB received", title="relative sup-error")
+    axes.title.set(fontsize=11.5, ha="left", position=(0, 1))
+    return figure
+
+
 # ---- What the figures share
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,6 @@ class Trial:
     epsilon: float = 0.1
     bonus: float = 0.1
     """Of `Behaviour`, in units of the difference between the task's highest and lowest reward."""
-    gamma: float | None = None
-    """None: the task's own."""
     rewrite_threshold: float | None = None
     """Of `FederationConfig`; None: its default."""
 
@@ -79,8 +77,7 @@ class Trial:
 
     def _task(self) -> Task:
         """Where tasks of a name are drawn at random, every seed has a draw of its own."""
-        task = load(f"{self.task}#{self.seed}" if self.task.endswith(")") else self.task)
-        return task if self.gamma is None else replace(task, gamma=self.gamma)
+        return load(f"{self.task}#{self.seed}" if self.task.endswith(")") else self.task)
 
     def _live(self, task: Task, method: Method) -> tuple[list[list[float]], list[int]]:
         rng = np.random.default_rng([self.seed, self.agents])
