@@ -171,8 +171,7 @@ def bench_woo(
     """Averaging rules on the two-state problem of Woo, Joshi and Chi (ICML 2023), with qorum beside them."""
     from qorum.lab.papers import woo
 
-    with _bars(["runs"]) as progress:
-        result = woo.woo_bench(quick, seed, lambda share: progress("runs", share))
+    result = _with_bar(lambda progress: woo.woo_bench(quick, seed, progress))
     _reported(result, woo.in_short(result), woo.render(result), report, as_json)
 
 
@@ -186,8 +185,7 @@ def bench_maity(
     """The attacked federated Q-learning of Maity and Mitra, rule by rule, with qorum beside them."""
     from qorum.lab.papers import maity
 
-    with _bars(["runs"]) as progress:
-        result = maity.maity_bench(quick, seed, lambda share: progress("runs", share))
+    result = _with_bar(lambda progress: maity.maity_bench(quick, seed, progress))
     _reported(result, maity.in_short(result), maity.render(result), report, as_json)
 
 
@@ -438,6 +436,12 @@ def _print_learning(result: dict[str, Any]) -> None:
         f"report: {Path(result['report']).resolve()}   ({result['wall_s']:.0f} s)",
         soft_wrap=True,
     )
+
+
+def _with_bar(run: Callable[[Callable[[float], None]], dict[str, Any]]) -> dict[str, Any]:
+    """What `run` returns, which is given what moves a progress bar."""
+    with _bars(["runs"]) as progress:
+        return run(lambda share: progress("runs", share))
 
 
 def _print_table(heading: tuple[str, ...], *rows: tuple[str, ...]) -> None:

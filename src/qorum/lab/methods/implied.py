@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qorum.lab.methods.agreed import Agreed, registers_of
-from qorum.lab.methods.method import Ints, Setting, onward
+from qorum.lab.methods.method import Ints, Setting, td_step
 from qorum.lab.tasks.walkers import Steps
 from qorum.merge.fixed import to_fixed
 from qorum.merge.registers import Registers
@@ -24,10 +24,7 @@ class Implied(Agreed):
 
     def learn(self, cell: Ints, steps: Steps) -> None:
         """One step of Q-learning on each agent's own table."""
-        best = self.q[self._everyone, steps.next_state].max(axis=1)
-        target = steps.reward + onward(self.setting.task, steps) * best
-        flat = self.q.reshape(len(self.q), -1)
-        flat[self._everyone, cell] += self.setting.alpha * (target - flat[self._everyone, cell])
+        td_step(self.q, cell, steps, self.setting)
         self._recent[self._everyone, cell] += 1
 
     def _registers(self) -> tuple[Registers, Ints]:

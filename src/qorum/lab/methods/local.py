@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from qorum.lab.methods.method import UPDATE_BYTES, Floats, Ints, Method, Setting, onward
+from qorum.lab.methods.method import UPDATE_BYTES, Floats, Ints, Method, Setting, td_step
 from qorum.lab.tasks.walkers import Steps
 
 
@@ -25,10 +25,7 @@ class LocalLearners(Method):
 
     def learn(self, cell: Ints, steps: Steps) -> None:
         """One step of Q-learning on each agent's own table."""
-        best = self.q[self._everyone, steps.next_state].max(axis=1)
-        target = steps.reward + onward(self.setting.task, steps) * best
-        flat = self.q.reshape(len(self.q), -1)
-        flat[self._everyone, cell] += self.setting.alpha * (target - flat[self._everyone, cell])
+        td_step(self.q, cell, steps, self.setting)
         self._recent[self._everyone, cell] += 1
         self._known[self._everyone, cell] = True
 

@@ -105,6 +105,9 @@ class Method(ABC):
         """Merge what the agents know; returns the bytes that each of them receives for it, on average."""
 
 
-def onward(task: Task, steps: Steps) -> Floats:
-    """f64[K]: the discount of what follows a step; 0 where nothing does."""
-    return np.where(steps.terminated, 0.0, task.gamma)
+def td_step(q: Floats, cell: Ints, steps: Steps, setting: Setting) -> None:
+    """One step of Q-learning of every agent on its own table, in place; q f64[K, S, A], cell i64[K]."""
+    everyone, onward = np.arange(len(q)), np.where(steps.terminated, 0.0, setting.task.gamma)
+    target = steps.reward + onward * q[everyone, steps.next_state].max(axis=1)
+    flat = q.reshape(len(q), -1)
+    flat[everyone, cell] += setting.alpha * (target - flat[everyone, cell])
