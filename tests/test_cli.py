@@ -87,6 +87,13 @@ def test_a_paper_beside_qorum_as_a_table_and_a_page(paper: str, ours: str, tmp_p
     assert (tmp_path / f"qorum-{paper}.html").read_text().startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.parametrize("paper", ["woo", "maity"])
+def test_a_report_that_cannot_be_written_is_refused_at_once(paper: str, tmp_path: Path) -> None:
+    done = call("bench", paper, "--report", str(tmp_path / "none" / "page.html"))
+    assert done.returncode == 1
+    assert "cannot write the report" in done.stderr
+
+
 def test_bench_learning_prints_json_and_leaves_a_report(tmp_path: Path) -> None:
     small = ("--task", "GARNET(5,2,2)", "--agents", "4", "--steps", "20", "--seeds", "1", "--quick")
     methods = ("--method", "replay", "--method", "visit_weighted")

@@ -171,6 +171,7 @@ def bench_woo(
     """Averaging rules on the two-state problem of Woo, Joshi and Chi (ICML 2023), with qorum beside them."""
     from qorum.lab.papers import woo
 
+    _check_writable(report, option="--report")
     result = _with_bar(lambda progress: woo.woo_bench(quick, seed, progress))
     _reported(result, woo.in_short(result), woo.render(result), report, as_json)
 
@@ -185,6 +186,7 @@ def bench_maity(
     """The attacked federated Q-learning of Maity and Mitra, rule by rule, with qorum beside them."""
     from qorum.lab.papers import maity
 
+    _check_writable(report, option="--report")
     result = _with_bar(lambda progress: maity.maity_bench(quick, seed, progress))
     _reported(result, maity.in_short(result), maity.render(result), report, as_json)
 

@@ -48,3 +48,9 @@ def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, fore
     with pytest.raises(ConfigError, match="line 1 is no trial"):
         Journal(path)
     assert path.read_text() == foreign
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="give a folder"):
+        Journal(tmp_path / "file" / "trials.jsonl")

@@ -16,17 +16,20 @@ class Journal:
     """An append-only file of JSON lines. A line cut short by a crash is dropped, and its trial runs again.
 
     Raises:
-        ConfigError: the file holds something else; nothing is changed.
+        ConfigError: the file holds something else, or cannot be written; nothing is changed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._records: dict[Trial, Record] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            whole = self._read()
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        except OSError as error:
+            raise ConfigError(f"cannot keep trials in {path}: {error}; give a folder that can be written") from error
+        whole = self._read()
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
 
     def __contains__(self, trial: Trial) -> bool:
         return trial in self._records
