@@ -34,6 +34,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "visit_budget_initial": (1, 2**23 - 1),
     "visit_budget_per_round": (0, 2**23 - 1),
     "interval_factor": (0.0, 64.0),
+    "gate_factor": (0.0, 64.0),
     "accusation_factor": (0.0, 64.0),
     "collect_ms": (0, 600_000),
     "propose_timeout_ms": (1, 600_000),
@@ -88,7 +89,9 @@ class FederationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     visit_budget_per_round: int = 64
     """Visits that one member's registers may carry together: initial + per_round * rounds since it joined."""
     interval_factor: float = 3.0
-    """Half-width of a claim's interval in standard errors: dispute rule and gate."""
+    """Half-width of a claim's interval in standard errors, where claims are in dispute."""
+    gate_factor: float = 4.5
+    """Standard errors of its own evidence beyond which an agent does not believe the agreed table."""
     accusation_factor: float = 6.0
     """Standard errors between two claims before one accuses the other."""
 

@@ -38,11 +38,19 @@ def test_cells_that_only_this_member_knows_are_added() -> None:
     assert len(state.table) == 1, "the agreed table is shared and stays as it is"
 
 
+def test_visits_that_liars_alone_may_have_made_up_do_not_count_for_the_explorer() -> None:
+    """One of four may lie; a cell that two report is confirmed by nobody."""
+    state = agreed({A: (1.0, 2, 0.5)}, {A: (1.0, 500, 0.5)}, {C: (1.0, 500, 0.5)})
+    assert not state.merged.confirmed.any()
+    view = personal_view(state, evidence_of({A: (1.0, 2, 0.5)}))
+    assert [view.get(*cell) for cell in (A, C)] == [(1.0, 2), (1.0, 0)]
+
+
 def test_the_gate_keeps_a_member_near_what_it_knows() -> None:
     state = agreed(*({A: (50.0, 9, 1.0)} for _ in range(4)))
     knows = {A: (2.0, 16, 1.0)}
     value, visits = personal_view(state, evidence_of(knows)).get(*A) or (None, None)
-    sure = 2.0 + GENESIS.config.interval_factor * 1.0 / np.sqrt(16) + GENESIS.config.rewrite_threshold
+    sure = 2.0 + GENESIS.config.gate_factor * 1.0 / np.sqrt(16) + GENESIS.config.rewrite_threshold
     assert value is not None
     assert abs(value - sure) < 1e-2
     assert visits == state.table.get(*A)[1]  # type: ignore[index]
@@ -61,7 +69,7 @@ def test_no_agreed_value_takes_a_member_out_of_its_interval(agreed_on: float, ow
     believed, before = row[0], state.table.get(*A)[0]  # type: ignore[index]
     assert abs(believed - own) <= abs(before - own) + 1e-5
     assert min(own, before) - 1e-5 <= believed <= max(own, before) + 1e-5
-    assert abs(believed - own) <= 3 * 0.51 / np.sqrt(visits) + 2 * GENESIS.config.rewrite_threshold
+    assert abs(believed - own) <= GENESIS.config.gate_factor * 0.51 / np.sqrt(visits) + 2e-3
 
 
 def test_whom_nobody_but_this_member_accuses_counts_for_it_like_for_all() -> None:
@@ -79,7 +87,7 @@ def test_who_knows_the_noise_of_its_world_leans_on_that_where_nobody_visited_twi
     elsewhere: dict[tuple[int, int], Row] = {(100 + i, 0): (0.0, 9, 1.0) for i in range(REPEATED)}
     knows = personal_view(state, evidence_of({A: (2.0, 1, 0.0), **elsewhere})).get(*A)
     unsure = personal_view(state, evidence_of({A: (2.0, 1, 0.0), **dict(list(elsewhere.items())[1:])})).get(*A)
-    reach = GENESIS.config.interval_factor * 1.0 + GENESIS.config.rewrite_threshold
+    reach = GENESIS.config.gate_factor * 1.0 + GENESIS.config.rewrite_threshold
     assert knows is not None
     assert abs(knows[0] - (2.0 + reach)) < 1e-2
     assert unsure == (50.0, 4)
@@ -109,7 +117,7 @@ def test_newer_contributions_pass_the_gate_too() -> None:
     state = agreed(*({A: (1.0, 2, 0.5)} for _ in range(4)))
     entries = newer(state, *({A: (90.0, 3, 0.5)} for _ in range(4)))
     view = personal_view(state, evidence_of({A: (1.0, 100, 0.5)}), entries)
-    assert abs(view.get(*A)[0] - 1.0) < 0.2  # type: ignore[index]
+    assert abs(view.get(*A)[0] - 1.0) < 0.25  # type: ignore[index]
 
 
 def test_a_huge_spread_believes_everything() -> None:

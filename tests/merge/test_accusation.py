@@ -15,7 +15,7 @@ from qorum.evidence import REPEATED
 from qorum.merge import accusation, interval
 from qorum.merge.accusation import BATCH, CONTRADICTIONS, accuse
 from qorum.merge.fixed import ONE, VALUE_LIMIT, to_fixed
-from qorum.merge.interval import half_width, pooled_spread, slack, typical_spread
+from qorum.merge.interval import half_width, pooled_spread, slack, widest_spread
 from qorum.merge.registers import Registers
 from qorum.merge.rule import Ground
 from qorum.merge.rules import Rules
@@ -79,12 +79,12 @@ def test_honest_members_with_noisy_data_accuse_nobody(seed: int) -> None:
     assert not (accused | staked).any()
 
 
-def test_a_liar_is_caught_by_everybody_who_looked() -> None:
+def test_a_liar_is_caught_by_far_more_than_could_lie() -> None:
     fleet, ground, rules = noisy_fleet(30, seed=1), ground_of(30), rules_of(30)
     lying, others = flipped(fleet, 7), np.delete(np.arange(30), 7)
     masks, stakes = accuse(lying, others, np.zeros(29, dtype=bool), ground, rules)
     for found in (masks, stakes):  # a table turned upside down is too high as often as it is too low
-        assert found[:, 7].all()
+        assert found[:, 7].sum() > 2 * rules.tolerated
         assert not np.delete(found, 7, axis=1).any()
 
 
@@ -230,12 +230,12 @@ def test_any_number_of_accusers_in_any_batches_find_what_each_finds_alone(seed: 
 
 def contradictions(registers: Registers, me: int, ground: Ground, rules: Rules) -> list[tuple[int, int]]:
     """(member, distance) of each claim that member `me` contradicts, one pair of claims after the other."""
-    typical = typical_spread(registers.member, registers.visits, registers.spread, rules.n_members, 0)
+    widest = widest_spread(registers.member, registers.visits, registers.spread, rules.n_members, 0)
     found = []
     rows = range(len(registers))
     cell, member, value = (column.tolist() for column in (registers.cell, registers.member, registers.value))
     off = slack(rules, ground.moves, ground.round - 1 - registers.base)
-    spread = pooled_spread(registers.spread, registers.visits, typical[registers.member])
+    spread = pooled_spread(registers.spread, registers.visits, widest[registers.member])
     for mine, other in ((a, b) for a in rows if member[a] == me for b in rows if cell[a] == cell[b] and a != b):
         both = np.array([registers.visits[mine], registers.visits[other]])
         reach = half_width(rules.accusation_factor, spread[[mine, mine]], both).sum() + off[mine] + off[other]

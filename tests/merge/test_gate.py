@@ -14,7 +14,7 @@ from qorum.merge.rules import Rules
 
 VALUES = st.integers(-VALUE_LIMIT, VALUE_LIMIT)
 SPREADS = st.integers(0, 2 * VALUE_LIMIT)
-RULES = Rules.of(FederationConfig(interval_factor=3.0), 10, 3)
+RULES = Rules.of(FederationConfig(gate_factor=3.0), 10, 3)
 
 
 @given(VALUES, VALUES, st.integers(1, 2**32 - 1), SPREADS, SPREADS)

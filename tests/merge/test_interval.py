@@ -1,6 +1,7 @@
 """Intervals, against exact rational arithmetic."""
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from qorum.config import FederationConfig
 from qorum.evidence import REPEATED
-from qorum.merge.fixed import ONE, VALUE_LIMIT
+from qorum.merge.fixed import ONE, VALUE_LIMIT, Ints
 from qorum.merge.interval import (
     PRIOR_VISITS,
     WIDEST,
@@ -19,6 +20,7 @@ from qorum.merge.interval import (
     pooled_spread,
     slack,
     typical_spread,
+    widest_spread,
 )
 from qorum.merge.registers import Registers
 from qorum.merge.rules import Rules
@@ -89,10 +91,21 @@ def test_the_typical_spread_is_the_root_mean_square_over_repeated_cells(
         assert mean - 3 * 2**11 <= typical[who] <= mean + 2**11  # a few steps of its resolution
 
 
-def test_who_repeated_its_cells_and_saw_no_spread_expects_none() -> None:
+        assert widest_spread(member, visits, spread, 4, span)[who] == max(again)
+
+
+@pytest.mark.parametrize("leaning", [typical_spread, widest_spread])
+def test_who_repeated_its_cells_and_saw_no_spread_expects_none(leaning: Callable[..., Ints]) -> None:
     same = np.zeros(REPEATED, dtype=np.int64)
-    assert typical_spread(same, same + 2, same, 1, 77).tolist() == [0]
-    assert typical_spread(same, same + 1, same, 1, 77).tolist() == [77]
+    assert leaning(same, same + 2, same, 1, 77).tolist() == [0]
+    assert leaning(same, same + 1, same, 1, 77).tolist() == [77]
+
+
+def test_one_cell_of_chance_among_many_certain_ones_is_not_averaged_away() -> None:
+    member, visits = np.zeros((2, 100), dtype=np.int64)
+    spread = np.where(np.arange(100) == 50, ONE, 0)
+    assert abs(typical_spread(member, visits + 2, spread, 1, 0).item() - ONE // 10) < 2**13
+    assert widest_spread(member, visits + 2, spread, 1, 0).item() == ONE
 
 
 @given(SPREADS, st.integers(0, 2**32 - 1), SPREADS)

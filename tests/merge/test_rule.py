@@ -17,7 +17,7 @@ from qorum.evidence import REPEATED
 from qorum.merge import rule
 from qorum.merge.fixed import ONE, POWER_ONE, VALUE_LIMIT, visit_cap
 from qorum.merge.registers import Registers, Writes
-from qorum.merge.rule import Ground, Merged, compatible, eligible, merge, unreported
+from qorum.merge.rule import MISTAKES, Ground, Merged, compatible, eligible, merge, unreported
 from qorum.merge.rules import Rules
 
 
@@ -415,6 +415,15 @@ def test_as_many_liars_may_remain_as_are_not_known(f: int, excluded: set[int], o
     out, quarrel = (np.isin(np.arange(13), list(members)) for members in (excluded, paired))
     ground = replace(ground_of([0], 13), excluded=out, paired=quarrel)
     assert ground.remaining(rules_of(13, f)) == max(0, f - len(excluded) - len(paired) // 2)
+
+
+@given(st.integers(0, 400), st.integers(0, 150))
+def test_of_many_members_a_few_may_be_out_by_mistake_and_make_no_room_for_a_liar(excluded: int, pairs: int) -> None:
+    n, f = 593, 197
+    out, paired = np.arange(n) < excluded, (np.arange(n) >= n - 2 * pairs) & (np.arange(n) >= excluded)
+    remaining = replace(ground_of([0], n), excluded=out, paired=paired).remaining(rules_of(n, f))
+    known = excluded + int(paired.sum()) // 2
+    assert remaining == min(f, max(0, f - known + n // MISTAKES))
 
 
 def test_what_only_members_said_that_are_out_is_forgotten() -> None:

@@ -413,16 +413,16 @@ class State:
     @cached_property
     def table(self) -> QTable:
         """The agreed table: values as float64, visits = support, sorted by (state_hash, action)."""
-        return self.table_of(self.merged.value)
+        return self.table_of(self.merged.value, self.merged.support)
 
-    def table_of(self, value: Ints) -> QTable:
-        """Other values of the same cells as a table. value: int64[C]."""
+    def table_of(self, value: Ints, visits: Ints) -> QTable:
+        """Other values and visits of the same cells as a table: int64[C] each."""
         order = self.cells.order
         return QTable.from_columns(
             self.cells.state_hash[order],
             self.cells.action[order],
             to_float(value[order]),
-            np.minimum(self.merged.support[order], 2**32 - 1),
+            np.minimum(visits[order], 2**32 - 1),
         )
 
 

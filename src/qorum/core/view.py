@@ -22,7 +22,8 @@ from qorum.qtable import QTable
 def personal_view(state: State, evidence: Evidence, newer: Sequence[Entry] = ()) -> QTable:
     """A member's view of `state`. evidence: its own, computed on the table of `state`.
 
-    Visits in the result are the agreed support, or the agent's own where it alone knows the cell.
+    Visits in the result are the agreed support where a cell is confirmed, and the agent's own elsewhere: liars may
+    claim to have been where hardly anybody was, so that nobody goes to see.
     """
     if newer:
         state = state.apply(newer)
@@ -33,7 +34,9 @@ def personal_view(state: State, evidence: Evidence, newer: Sequence[Entry] = ())
     at, visits = ids[known], evidence.visits
     leaning = np.where(state.spread[at] == UNKNOWN_SPREAD, _typical(visits, spread, state), state.spread[at])
     value[at] = gate(value[at], own[known], visits[known], spread[known], leaning, state.rules)
-    table = state.table_of(value)
+    seen = np.where(state.merged.confirmed, state.merged.support, 0)
+    seen[at] = np.where(state.merged.confirmed[at], seen[at], visits[known])
+    table = state.table_of(value, seen)
     lone = ~known
     if lone.any():
         table.update(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qorum.merge.fixed import Ints
-from qorum.merge.interval import WIDEST, half_width, pooled_spread, slack, typical_spread
+from qorum.merge.interval import WIDEST, half_width, pooled_spread, slack, widest_spread
 from qorum.merge.registers import Registers
 from qorum.merge.rule import Ground
 from qorum.merge.rules import Rules
@@ -28,7 +28,7 @@ Bools = NDArray[np.bool_]
 CONTRADICTIONS = 6
 """Fewest contradicted cells that convict, where outcomes vary."""
 UNKNOWN = 2 * WIDEST
-"""Typical spread of a member that has repeated too few cells to know it."""
+"""Widest spread of a member that has repeated too few cells to know it."""
 BATCH = 1 << 21
 """Pairs of claims compared at a time."""
 
@@ -62,20 +62,20 @@ def accuse(registers: Registers, accusers: Ints, steady: Bools, ground: Ground, 
 def _comparable(registers: Registers, accusers: Ints, ground: Ground, rules: Rules) -> tuple[Registers, Bools, Ints]:
     """Recent claims on cells that able accusers know; bool[k], who is able; and the spread of each accuser's claims.
 
-    The spread comes from the accuser's own data alone, so that no liar has a say in it: a cell leans on the root mean
-    square over all its repeated cells while it has few visits itself.
+    The spread comes from the accuser's own data alone, so that no liar has a say in it: a cell leans on the widest of
+    all its repeated cells while it has few visits itself.
     """
     age = ground.round - 1 - registers.base
     recent = (registers.visits > 0) & (age >= 0) & (age <= rules.base_window)
     own = registers.take(recent & _among(accusers, rules)[registers.member])
-    typical = typical_spread(own.member, own.visits, own.spread, rules.n_members, UNKNOWN)
-    able = typical[accusers] != UNKNOWN
+    widest = widest_spread(own.member, own.visits, own.spread, rules.n_members, UNKNOWN)
+    able = widest[accusers] != UNKNOWN
     witness, known = _among(accusers[able], rules), np.zeros(len(ground.previous), dtype=bool)
     known[own.cell[witness[own.member]]] = True
     claims = registers.take(recent & known[registers.cell])
     spread, theirs = np.zeros(len(claims), dtype=np.int64), np.flatnonzero(witness[claims.member])
     author = claims.member[theirs]
-    spread[theirs] = pooled_spread(claims.spread[theirs], claims.visits[theirs], typical[author])
+    spread[theirs] = pooled_spread(claims.spread[theirs], claims.visits[theirs], widest[author])
     return claims, able, spread
 
 

@@ -19,6 +19,6 @@ def gate(values: Ints, own: Ints, visits: Ints, spread: Ints, agreed_spread: Int
     own, visits (>= 1) and spread are the agent's evidence for these cells; agreed_spread is that of
     `interval.agreed_spread`.
     """
-    width = half_width(rules.interval_factor, pooled_spread(spread, visits, agreed_spread), visits)
+    width = half_width(rules.gate_factor, pooled_spread(spread, visits, agreed_spread), visits)
     width = width + rules.rewrite_threshold
     return np.clip(values, own - width, own + width)

@@ -72,6 +72,19 @@ def typical_spread(member: Ints, visits: Ints, spread: Ints, n_members: int, spa
     return np.where(cells < REPEATED, span, isqrt(squares) << SQUARE_SHIFT)
 
 
+def widest_spread(member: Ints, visits: Ints, spread: Ints, n_members: int, otherwise: int) -> Ints:
+    """int64[n_members]: the largest spread that each member has met in any cell; arguments as in `typical_spread`.
+
+    What somebody must allow for in a cell that it has visited once before it says that another lies: where rewards are
+    rare most cells show no chance at all, and the mean over them all is far too little for the few where it decides.
+    """
+    again = visits >= 2
+    cells = np.bincount(member[again], minlength=n_members)
+    widest = np.zeros(n_members, dtype=np.int64)
+    np.maximum.at(widest, member[again], np.clip(spread[again], 0, WIDEST))
+    return np.where(cells < REPEATED, otherwise, widest)
+
+
 def pooled_spread(own: Ints, visits: Ints, agreed: Ints) -> Ints:
     """A member's own spread, leaning on the agreed one while it has few visits of its own; rounded up.
 

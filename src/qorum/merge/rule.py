@@ -26,6 +26,9 @@ from qorum.merge.selection import select
 
 BLOCK = 1 << 16  # rows merged at a time, so that what is computed from them stays in cache
 
+MISTAKES = 32
+"""One in so many members may be out without having lied."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ground:
@@ -54,9 +57,13 @@ class Ground:
         return self.excluded if self.paired is None else self.excluded | self.paired
 
     def remaining(self, rules: Rules) -> int:
-        """f': liars that may still be among those who count. Every excluded member was one, and one of every pair."""
+        """f': liars that may still be among those who count. Every excluded member was one, and one of every pair.
+
+        But for a few: an honest member in `MISTAKES` may have been taken for a liar, and must not make room for one.
+        """
         pairs = 0 if self.paired is None else int(self.paired.sum()) // 2
-        return max(0, rules.tolerated - int(self.excluded.sum()) - pairs)
+        gone = int(self.excluded.sum()) + pairs - rules.n_members // MISTAKES
+        return rules.tolerated - min(max(gone, 0), rules.tolerated)
 
     def bounds(self, rules: Rules) -> tuple[int, int]:
         """Lowest and highest value a claim may have."""

@@ -33,7 +33,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     visit_budget_initial: int
     visit_budget_per_round: int
     interval_factor: int
-    """In units of 1/256, like accusation_factor."""
+    """In units of 1/256, like the two below."""
+    gate_factor: int
     accusation_factor: int
 
     @classmethod
@@ -55,6 +56,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
             visit_budget_initial=config.visit_budget_initial,
             visit_budget_per_round=config.visit_budget_per_round,
             interval_factor=round(config.interval_factor * FACTOR_ONE),
+            gate_factor=round(config.gate_factor * FACTOR_ONE),
             accusation_factor=round(config.accusation_factor * FACTOR_ONE),
         )
 

@@ -130,6 +130,7 @@ class Bout:
             company.learn(steps.state * task.n_actions + actions, steps)
             if step % self.sync_every == 0:
                 company.sync()
+                record.watch(step)
             if step in noted:
                 record.note(step)
 
@@ -143,10 +144,17 @@ class _Record:
         self._curve: list[list[float]] = []
         self._exclusions: list[list[int]] = []
         self._cells: list[list[int]] = []
+        self._held: int | None = None
+        """Steps after which the watched agents first reached `HELD`."""
+
+    def watch(self, step: int) -> None:
+        """After every merge, until the company has got there."""
+        if self._held is None and self._mean() >= HELD:
+            self._held = step
 
     def note(self, step: int) -> None:
         company = self._company
-        self._curve.append([step, round(float(np.mean(self._values(company.honest[:WATCHED]))), 6)])
+        self._curve.append([step, round(self._mean(), 6)])
         self._exclusions.append([step, *(int(company.excluded[who].sum()) for who in (company.lying, company.honest))])
         self._cells.append([step, *company.cells])
 
@@ -164,8 +172,11 @@ class _Record:
             "curve": self._curve,
             "exclusions": self._exclusions if excludes else None,
             "cells": self._cells if excludes else None,
-            "steps_to_95": next((int(step) for step, value in self._curve if value >= HELD), None),
+            "steps_to_95": self._held,
         }
+
+    def _mean(self) -> float:
+        return float(np.mean(self._values(self._company.honest[:WATCHED])))
 
     def _values(self, who: Ints) -> list[float]:
         """Of the greedy policies of these agents; one that was valued before is remembered."""

@@ -28,8 +28,7 @@ class Defence:
     healing: bool = True
     """The table begins anew when those are out who had a part in it."""
     dispute: bool = True
-    """Claims that others contradict are dropped; without, intervals are so wide that nobody contradicts: those of the
-    gate too."""
+    """Claims that others contradict are dropped; without, intervals are so wide that nobody contradicts."""
 
     def without(self, part: str) -> Defence:
         """The same with one part out, or with none in for "all"; "" leaves it as it is.

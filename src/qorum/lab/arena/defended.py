@@ -119,7 +119,8 @@ class Defended(Company):
 
     def _publish(self, merged: Merged) -> None:
         self.agreed = to_float(merged.value).reshape(self.agreed.shape)
-        self.visits = merged.support.reshape(self.visits.shape)
+        seen = np.where(merged.confirmed, merged.support, self._own_visits)  # as `personal_view` has it
+        self.visits = seen.reshape(self.q.shape)
         self.confirmed, self.reporters = merged.confirmed, merged.reporters
 
     def _accuse(self, registers: Registers, ground: Ground) -> None:
