@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from qorum.errors import ConfigError
@@ -42,6 +44,12 @@ def test_a_case_has_a_bout_for_every_seed_and_two_lines_of_reference() -> None:
     alone = SMALL.isolated("Taxi-v4")
     assert {(bout.members, bout.liars) for bout in alone} == {(1, 0)}
     assert len({bout.seed for bout in alone}) == 3 * ALONE
+
+
+def test_where_somebody_lies_the_liars_may_also_accuse_everybody() -> None:
+    grid = replace(SMALL, accusing=True)
+    assert all(bout.accusing == (bout.liars > 0) for case in grid.cases() for bout in grid.seeded(case))
+    assert not any(bout.accusing for case in grid.cases() for bout in (*grid.oracle(case), *grid.isolated(case.task)))
 
 
 def test_the_ablation_leaves_out_every_part_on_the_same_bouts() -> None:

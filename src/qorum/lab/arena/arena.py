@@ -120,6 +120,7 @@ def _row(case: Case, records: list[Record], references: _References) -> dict[str
         "attack": case.attack,
         "fraction": _shown(case.fraction),
         "rule": case.rule,
+        "accusing": records[0]["accusing"],
         "normalised_value": _mean(records),
         "interval": bootstrap_interval([values]).tolist() if len(values) > 1 else None,
         "lowest_value": min(values),

@@ -71,6 +71,8 @@ class Grid:
     pulls: int = 100
     """Bouts that the search for the worst attack may spend on each task."""
     ablation: bool = False
+    accusing: bool = False
+    """Whether liars accuse every honest member from the start, whatever else they do."""
 
     def __post_init__(self) -> None:
         for name in self.attacks:
@@ -104,7 +106,8 @@ class Grid:
         """A case with one seed."""
         steps = self.steps or STEPS.get(case.task, OTHER_STEPS)
         liars = self.liars(case.fraction)
-        return Bout(case.task, case.rule, case.attack, case.members, liars, seed, steps, self.sync_every)
+        bout = Bout(case.task, case.rule, case.attack, case.members, liars, seed, steps, self.sync_every)
+        return replace(bout, accusing=self.accusing and liars > 0)
 
     def seeded(self, case: Case) -> list[Bout]:
         """A case with every seed that counts."""
