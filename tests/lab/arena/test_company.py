@@ -85,3 +85,22 @@ def test_joined_claims_are_sorted_and_complete() -> None:
 def test_liars_must_be_some_of_the_members(liars: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="not all of them"):
         told(lambda scene: Claims.empty(), liars)
+
+
+def test_a_liar_is_exposed_by_an_untruth_where_more_than_f_honest_members_have_been() -> None:
+    def company_of(cell: int, off: float) -> Told:
+        def lie(scene: Scene) -> Claims:
+            own = scene.own.take(scene.own.cell == cell)
+            value = own.value + off if len(own) else np.array([off])
+            return Claims.of(np.array([cell]), scene.liars, value, np.array([1]), np.array([0.0]))
+
+        company = told(lie, liars=(3,))
+        step(company, 20)
+        company.sync()
+        return company
+
+    reporters = np.bincount(company_of(0, 0.0).told.cell, minlength=LAKE.n_states * LAKE.n_actions)
+    crowded, lonely = int(reporters.argmax()), int(np.flatnonzero(reporters <= 1)[-1])
+    assert company_of(crowded, 0.5).exposed.tolist() == [False, False, False, True]
+    assert not company_of(crowded, 0.0).exposed.any(), "what it says is what it knows"
+    assert not company_of(lonely, 0.5).exposed.any(), "one honest witness at most: it may be the liar"

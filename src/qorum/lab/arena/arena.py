@@ -128,6 +128,7 @@ def _row(case: Case, records: list[Record], references: _References) -> dict[str
         **references.of(case),
         "steps_per_agent": records[0]["steps"],
         "true_positive_rate": _mean(records, "true_positive_rate"),
+        "exposed_positive_rate": _mean(records, "exposed_positive_rate"),
         "false_positive_rate": _mean(records, "false_positive_rate"),
         "paired_honest": _mean(records, "paired_honest") if defended else None,
         "curve": _series(records, "curve"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from qorum.core.quorum import THIRD, Quorum
 from qorum.errors import ConfigError
-from qorum.lab.arena.company import Company, Liars
+from qorum.lab.arena.company import Bools, Company, Liars
 from qorum.lab.arena.defence import PARTS, Defence
 from qorum.lab.arena.defended import Defended, rules_for
 from qorum.lab.arena.ruled import Ruled
@@ -87,7 +87,8 @@ class Bout:
         `curve` is [[steps an agent, normalised value], ...], valued right after merges, `exclusions` [[steps, liars,
         honest members], ...] that are found lying, and `cells` [[steps, cells confirmed, cells only reported], ...].
         Rates are shares of all liars and of all honest members that are excluded in the end, None where there is none
-        of them or the rule excludes nobody.
+        of them or the rule excludes nobody; `exposed_positive_rate` is that of the liars that lied of some cell which
+        more than f honest members have visited.
         """
         started, task = time.perf_counter(), self._task()
         company = self._company(task)
@@ -160,20 +161,24 @@ class _Record:
 
     def outcome(self, excludes: bool) -> dict[str, Any]:
         company, values = self._company, self._values(self._company.honest)
-        caught, wronged = (company.excluded[who] for who in (company.liars.members, company.honest))
         mean = round(float(np.mean(values)), 6)
         self._curve[-1][1] = mean
         return {
             "normalised_value": mean,
             "worst_honest_value": round(min(values), 6),
-            "true_positive_rate": round(float(caught.mean()), 6) if excludes and len(caught) else None,
-            "false_positive_rate": round(float(wronged.mean()), 6) if excludes else None,
+            "true_positive_rate": self._rate(company.lying) if excludes else None,
+            "exposed_positive_rate": self._rate(company.exposed) if excludes else None,
+            "false_positive_rate": self._rate(~company.lying) if excludes else None,
             "paired_honest": int(company.paired[company.honest].sum()),
             "curve": self._curve,
             "exclusions": self._exclusions if excludes else None,
             "cells": self._cells if excludes else None,
             "steps_to_95": self._held,
         }
+
+    def _rate(self, who: Bools) -> float | None:
+        """Share of these members that are excluded."""
+        return round(float(self._company.excluded[who].mean()), 6) if who.any() else None
 
     def _mean(self) -> float:
         return float(np.mean(self._values(self._company.honest[:WATCHED])))

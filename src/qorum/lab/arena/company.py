@@ -52,6 +52,8 @@ class Company(Method):
     """bool[n], members found lying: all False where a merge excludes nobody."""
     paired: Bools
     """bool[n], members in an open dispute."""
+    exposed: Bools
+    """bool[n], liars that ever stated other than they know of a cell which more than f honest members have visited."""
     confirmed: Bools
     """bool[C], cells whose value liars could not have set alone."""
     reporters: Ints
@@ -68,7 +70,7 @@ class Company(Method):
         self.lying: Bools = np.isin(np.arange(members), liars.members)
         self.honest: Ints = np.flatnonzero(~self.lying)
         self.agreed = np.zeros(self.q.shape[1:])
-        self.excluded, self.paired = np.zeros((2, members), dtype=bool)
+        self.excluded, self.paired, self.exposed = np.zeros((3, members), dtype=bool)
         self.confirmed, self.reporters = np.zeros(cells, dtype=bool), np.zeros(cells, dtype=np.int64)
         self._everyone = np.arange(members)
         self._transitions = Transitions(setting.task, members)
@@ -138,7 +140,20 @@ class Company(Method):
             self.setting.task, self.rounds, self.agreed, honest, own, self.liars.members, low, high,
             self.rules.visit_cap, int(self.rules.visit_budget(self.rounds)), self.liars.rng,
         )  # fmt: skip
-        return self.liars.attack(scene)
+        lies = self.liars.attack(scene)
+        seen = (scene.reporters > self.rules.tolerated)[lies.cell]
+        self.exposed[lies.member[seen & _untrue(lies, own, self.rules)]] = True
+        return lies
+
+
+def _untrue(lies: Claims, own: Claims, rules: Rules) -> Bools:
+    """bool[R]: claims on cells that their author has not visited, or off what it knows by more than it need write."""
+    known, stated = (claims.cell << 16 | claims.member for claims in (own, lies))
+    at = np.minimum(np.searchsorted(known, stated), max(len(known) - 1, 0))
+    if not len(known):
+        return np.ones(len(stated), dtype=bool)
+    off = np.abs(lies.value - own.value[at]) > 2 * to_float(rules.rewrite_threshold)
+    return np.asarray((known[at] != stated) | off)
 
 
 def joined(one: Claims, other: Claims) -> Claims:

@@ -547,7 +547,7 @@ def _rate_series(study: Study) -> str:
 
 _COLUMNS = (
     "rule", "attack", "lie", "liars", "seeds", "value", "95 %", "worst honest", "alone", "honest only", "steps",
-    "to 95 %", "liars excluded", "honest excluded", "honest in dispute", "chosen",
+    "to 95 %", "liars excluded", "of the exposed", "honest excluded", "honest in dispute", "chosen",
 )  # fmt: skip
 
 
@@ -571,7 +571,7 @@ def _row_cells(study: Study, row: Row) -> tuple[str, ...]:
         interval(row, "interval", 3),
         *(decimal(row.get(key), 3) for key in ("worst_honest_value", "isolated_value", "oracle_value")),
         *(whole(row.get(key)) for key in ("steps_per_agent", "steps_to_95")),
-        *(_percent(row.get(key)) for key in ("true_positive_rate", "false_positive_rate")),
+        *(_percent(row.get(key)) for key in ("true_positive_rate", "exposed_positive_rate", "false_positive_rate")),
         decimal(row.get("paired_honest"), 1),
         escape(str(row.get("arm") or "")),
     )
