@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from qorum.config import FederationConfig
 from qorum.evidence import REPEATED
-from qorum.merge import accusation, interval
+from qorum.merge import accusation, interval, registers
 from qorum.merge.accusation import BATCH, CONTRADICTIONS, accuse
 from qorum.merge.fixed import ONE, VALUE_LIMIT, to_fixed
 from qorum.merge.interval import half_width, pooled_spread, slack, widest_spread
-from qorum.merge.registers import Registers
+from qorum.merge.registers import BLOCK, Registers
 from qorum.merge.rule import Ground
 from qorum.merge.rules import Rules
 
@@ -216,13 +216,13 @@ def quarrelling(seed: int, n: int = 12) -> Registers:
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("batch", [1, 7, 500, BATCH])
-def test_any_number_of_accusers_in_any_batches_find_what_each_finds_alone(seed: int, batch: int) -> None:
+@pytest.mark.parametrize(("batch", "block"), [(1, BLOCK), (7, 100), (500, 1), (BATCH, 40), (BATCH, BLOCK)])
+def test_any_number_of_accusers_in_any_batches_find_what_each_finds_alone(seed: int, batch: int, block: int) -> None:
     fleet, ground, rules = quarrelling(seed), ground_of(12, move=ONE // 4), rules_of(12)
     accusers, steady = np.array([0, 2, 3, 5, 7, 10, 11]), np.array([True, False, True, False, False, True, False])
     alone = [accusing(fleet, ground, rules, me, steady=bool(s)) for me, s in zip(accusers, steady, strict=True)]
     assert any(found for found, _ in alone)
-    with mock.patch.object(accusation, "BATCH", batch):
+    with mock.patch.object(accusation, "BATCH", batch), mock.patch.object(registers, "BLOCK", block):
         together = accuse(fleet, accusers, steady, ground, rules)
     rows = [tuple(np.flatnonzero(found[row]).tolist() for found in together) for row in range(len(accusers))]
     assert rows == alone

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qorum.config import FederationConfig
 from qorum.merge.fixed import VALUE_LIMIT, Ints, to_fixed
-from qorum.merge.outliers import CELLS, FEWEST, outliers
+from qorum.merge.outliers import CELLS, FEWEST, WINDOW, outliers
 from qorum.merge.registers import Registers
 from qorum.merge.rule import Ground
 from qorum.merge.rules import Rules
@@ -64,6 +64,25 @@ def who(members: Bools) -> list[int]:
 def liars(n: int, seed: int, most: int | None = None) -> Bools:
     chosen = np.random.default_rng(seed).permutation(n)[: (n - 1) // 3 if most is None else most]
     return np.isin(np.arange(n), chosen)
+
+
+# --- who is looked at ----------------------------------------------------------------------------------
+
+
+def test_where_there_are_many_cells_they_take_turns() -> None:
+    """A liar that leans everywhere leans in every turn; one that leans in a third of the cells, when these are due."""
+    n, cells = 31, 3 * WINDOW
+    honest, lies = fleet(n, cells, 1), liars(n, 1)
+    everywhere, here = moved(honest, lies, 2 * NOISE), (honest.cell >= WINDOW) & (honest.cell < 2 * WINDOW)
+    third = replace(honest, value=np.where(here, everywhere.value, honest.value))
+    found_in = {True: [], False: []}
+    for round in (9, 10, 11):
+        ground = replace(ground_of(n, cells), round=round)
+        for leaning, registers in ((True, everywhere), (False, third)):
+            fresh = replace(registers, base=np.full(len(registers), round - 1))
+            found_in[leaning].append(outliers(fresh, ground, rules_of(n)).tolist())
+    assert found_in[True] == [lies.tolist()] * 3
+    assert found_in[False] == [[False] * n, lies.tolist(), [False] * n]
 
 
 # --- chance --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from qorum.config import EVIDENCE_KINDS, FederationConfig
 from qorum.evidence import REPEATED
-from qorum.merge import rule
+from qorum.merge import registers
 from qorum.merge.fixed import ONE, POWER_ONE, VALUE_LIMIT, visit_cap
 from qorum.merge.registers import Registers, Writes
 from qorum.merge.rule import MISTAKES, Ground, Merged, compatible, eligible, merge, unreported
@@ -233,10 +233,10 @@ def rules_of(n: int, tolerated: int, **fields: Any) -> Rules:
 # --- the merge is what section "merge of a cell" of the design says --------------------------------------
 
 
-@given(situations(), st.sampled_from([1, 7, rule.BLOCK]))
+@given(situations(), st.sampled_from([1, 7, registers.BLOCK]))
 def test_the_merge_is_the_slow_one(situation: tuple[list[Row], Ground, Rules], block: int) -> None:
     rows, ground, rules = situation
-    with mock.patch.object(rule, "BLOCK", block):
+    with mock.patch.object(registers, "BLOCK", block):
         assert outcome(merge(registers_of(rows), ground, rules)) == slow_merge(rows, ground, rules)
 
 
@@ -470,7 +470,7 @@ def test_registers_of_cells_the_table_lacks_do_not_count() -> None:
     claims = [Row(0, 0, 5, 1, 0, 9, 1)]
     stray = [Row(4, m, 7, 1, 0, 9, 1) for m in range(4)]
     rules = rules_of(4, 1)
-    with mock.patch.object(rule, "BLOCK", 1):
+    with mock.patch.object(registers, "BLOCK", 1):
         assert outcome(merge(registers_of(claims + stray), ground_of([0], 4), rules)) == [[5], [1], [1], [False]]
         assert outcome(merge(registers_of(stray), ground_of([], 4), rules)) == [[], [], [], []]
 
@@ -515,7 +515,7 @@ def test_nothing_overflows_at_the_extremes(tolerated: int, reporters: int, evide
 def test_the_bounds_are_those_of_the_whole_table_in_every_block() -> None:
     rules = rules_of(4, 1, r_min=0, r_max=0, gamma=0.5)
     claims = registers_of([Row(0, 0, 100 * ONE, 1, 0, 9, 1), Row(1, 0, -100 * ONE, 1, 0, 9, 1)])
-    with mock.patch.object(rule, "BLOCK", 1):
+    with mock.patch.object(registers, "BLOCK", 1):
         merged = merge(claims, ground_of([-8 * ONE, 6 * ONE], 4), rules)
     assert merged.value.tolist() == [3 * ONE, -4 * ONE]
 

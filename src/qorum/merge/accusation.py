@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from qorum.merge.fixed import Ints
 from qorum.merge.interval import WIDEST, half_width, pooled_spread, slack, widest_spread
-from qorum.merge.registers import Registers
+from qorum.merge.parallel import each
+from qorum.merge.registers import Block, Registers
 from qorum.merge.rule import Ground
 from qorum.merge.rules import Rules
 
@@ -49,34 +50,38 @@ def accuse(registers: Registers, accusers: Ints, steady: Bools, ground: Ground, 
     nobody = np.zeros((len(accusers), rules.n_members), dtype=bool)
     if rules.tolerated == 0:
         return nobody, nobody
-    claims, able, spread = _comparable(registers, accusers, ground, rules)
+    widest = _widest(registers, accusers, ground, rules)
+    able = widest[accusers] != UNKNOWN
     if not able.any():
         return nobody, nobody
-    found, high, shared = _contradictions(claims, accusers[able], spread, ground, rules)
+    found, high, shared = _contradictions(registers, accusers[able], widest, ground, rules)
     accused, staked = nobody.copy(), nobody.copy()
     convicted = (found >= CONTRADICTIONS) & (2 * found > shared) | (found > 0) & steady[able, None]
     accused[able], staked[able] = convicted, convicted & (high > 0)
     return accused, staked
 
 
-def _comparable(registers: Registers, accusers: Ints, ground: Ground, rules: Rules) -> tuple[Registers, Bools, Ints]:
-    """Recent claims on cells that able accusers know; bool[k], who is able; and the spread of each accuser's claims.
+def _widest(registers: Registers, accusers: Ints, ground: Ground, rules: Rules) -> Ints:
+    """int64[n]: what an accuser allows for in a cell that it has hardly visited, see `widest_spread`.
 
-    The spread comes from the accuser's own data alone, so that no liar has a say in it: a cell leans on the widest of
-    all its repeated cells while it has few visits itself.
+    From the accuser's own data alone, so that no liar has a say in it.
     """
-    age = ground.round - 1 - registers.base
-    recent = (registers.visits > 0) & (age >= 0) & (age <= rules.base_window)
-    own = registers.take(recent & _among(accusers, rules)[registers.member])
-    widest = widest_spread(own.member, own.visits, own.spread, rules.n_members, UNKNOWN)
-    able = widest[accusers] != UNKNOWN
-    witness, known = _among(accusers[able], rules), np.zeros(len(ground.previous), dtype=bool)
-    known[own.cell[witness[own.member]]] = True
-    claims = registers.take(recent & known[registers.cell])
-    spread, theirs = np.zeros(len(claims), dtype=np.int64), np.flatnonzero(witness[claims.member])
-    author = claims.member[theirs]
-    spread[theirs] = pooled_spread(claims.spread[theirs], claims.visits[theirs], widest[author])
-    return claims, able, spread
+    among = _among(accusers, rules)
+
+    def stated(block: Block) -> tuple[Ints, Ints, Ints]:
+        rows = block.registers
+        own = rows.take(np.flatnonzero(among[rows.member] & _recent(rows, ground, rules)))
+        return own.member, own.visits, own.spread
+
+    columns = zip(*each(stated, registers.blocks(len(ground.previous))), strict=True)
+    member, visits, spread = map(np.concatenate, columns)
+    return widest_spread(member, visits, spread, rules.n_members, UNKNOWN)
+
+
+def _recent(registers: Registers, ground: Ground, rules: Rules) -> Bools:
+    """bool[R]: claims that may be compared."""
+    oldest = ground.round - 1 - rules.base_window
+    return (registers.visits > 0) & (registers.base >= oldest) & (registers.base < ground.round)
 
 
 def _among(members: Ints, rules: Rules) -> Bools:
@@ -87,15 +92,44 @@ def _among(members: Ints, rules: Rules) -> Bools:
 
 
 def _contradictions(
-    claims: Registers, accusers: Ints, spread: Ints, ground: Ground, rules: Rules
+    registers: Registers, accusers: Ints, widest: Ints, ground: Ground, rules: Rules
 ) -> tuple[Ints, Ints, Ints]:
     """int64[k, n] each: cells on which a member contradicts an accuser, by too high a claim, and cells in common."""
+
+    def in_block(block: Block) -> Ints:
+        part = ground.part(*block.cells)
+        return _in_dispute(*_comparable(block.registers, accusers, widest, part, rules), accusers, part, rules)
+
+    def shared(block: Block) -> Ints:
+        return _shared(block.registers, accusers, ground.part(*block.cells), rules)
+
+    blocks = registers.blocks(len(ground.previous))
+    found, high = sum(each(in_block, blocks), np.zeros((2, len(accusers), rules.n_members), dtype=np.int64))
+    few = found.max(initial=0) < CONTRADICTIONS
+    return found, high, found if few else sum(each(shared, blocks), np.zeros_like(found))
+
+
+def _comparable(
+    registers: Registers, accusers: Ints, widest: Ints, ground: Ground, rules: Rules
+) -> tuple[Registers, Ints]:
+    """Recent claims on cells that accusers know, and the spread of each accuser's claims: int64[R], 0 for others'."""
+    recent, witness = _recent(registers, ground, rules), _among(accusers, rules)
+    known = np.zeros(len(ground.previous), dtype=bool)
+    known[registers.cell[np.flatnonzero(witness[registers.member] & recent)]] = True
+    claims = registers.take(recent & known[registers.cell])
+    spread, theirs = np.zeros(len(claims), dtype=np.int64), np.flatnonzero(witness[claims.member])
+    author = claims.member[theirs]
+    spread[theirs] = pooled_spread(claims.spread[theirs], claims.visits[theirs], widest[author])
+    return claims, spread
+
+
+def _in_dispute(claims: Registers, spread: Ints, accusers: Ints, ground: Ground, rules: Rules) -> Ints:
+    """int64[2, k, n]: cells on which a member contradicts an accuser, and those where by too high a claim."""
     row_of = np.full(rules.n_members, -1, dtype=np.int64)
     row_of[accusers] = np.arange(len(accusers))
     visits = np.minimum(claims.visits, rules.visit_cap)
     off = slack(rules, ground.moves, ground.round - 1 - claims.base)
-    size, shape = len(accusers) * rules.n_members, (len(accusers), rules.n_members)
-    found, high = np.zeros((2, size), dtype=np.int64)
+    found = np.zeros((2, len(accusers) * rules.n_members), dtype=np.int64)
     witnesses = _doubting(claims, np.flatnonzero(row_of[claims.member] >= 0), spread, visits, off, ground, rules)
     suspects = _suspects(claims, witnesses, spread, visits, off, ground, rules)
     for witness, suspect in _pairs(claims, witnesses, suspects):
@@ -105,10 +139,9 @@ def _contradictions(
         above = claims.value[suspect] - claims.value[witness]
         far = (np.abs(above) > reach) & (claims.member[witness] != claims.member[suspect])
         pair = (row_of[claims.member[witness]] * rules.n_members + claims.member[suspect])[far]
-        found += np.bincount(pair, minlength=size)
-        high += np.bincount(pair[above[far] > 0], minlength=size)
-    common = found if found.max(initial=0) < CONTRADICTIONS else _shared(claims, accusers, ground, rules)
-    return found.reshape(shape), high.reshape(shape), common.reshape(shape)
+        for count, pairs in zip(found, (pair, pair[above[far] > 0]), strict=True):
+            count += np.bincount(pairs, minlength=found.shape[1])
+    return found.reshape(2, len(accusers), rules.n_members)
 
 
 def _doubting(
@@ -166,8 +199,9 @@ def _pairs(claims: Registers, witnesses: Ints, suspects: Ints) -> Iterator[tuple
             yield witnesses[place], np.repeat(suspects[rows], many[rows])
 
 
-def _shared(claims: Registers, accusers: Ints, ground: Ground, rules: Rules) -> Ints:
+def _shared(registers: Registers, accusers: Ints, ground: Ground, rules: Rules) -> Ints:
     """int64[k, n]: cells that both have visited; counts below 2^24 are exact in float32."""
+    recent = np.flatnonzero(_recent(registers, ground, rules))
     visited = np.zeros((rules.n_members, len(ground.previous)), dtype=np.float32)
-    visited[claims.member, claims.cell] = 1
+    visited[registers.member[recent], registers.cell[recent]] = 1
     return (visited[accusers] @ visited.T).astype(np.int64)

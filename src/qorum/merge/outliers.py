@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from qorum.merge.fixed import Ints, divide, isqrt
 from qorum.merge.interval import root_of, slack
-from qorum.merge.registers import Registers
+from qorum.merge.registers import MEMBER_BITS, Registers
 from qorum.merge.rule import Ground, eligible
 from qorum.merge.rules import Rules
 from qorum.merge.selection import PAD, select
@@ -29,6 +29,8 @@ from qorum.merge.selection import PAD, select
 Bools = NDArray[np.bool_]
 
 UNIT = 16
+WINDOW = 256
+"""Cells that are looked at in one round. Where there are more they take turns: lies that lean lean everywhere."""
 CELLS = 16
 """A member is scored that reports as many cells or more, of those that can be scored at all."""
 FEWEST = 8
@@ -69,6 +71,7 @@ def outliers(registers: Registers, ground: Ground, rules: Rules) -> Bools:
     found = np.zeros(rules.n_members, dtype=bool)
     if rules.tolerated == 0:
         return found
+    registers, ground = _in_turn(registers, ground)
     claims = eligible(registers, ground, rules)
     for _ in range(PASSES):
         rest = replace(ground, excluded=ground.excluded | found)
@@ -80,6 +83,18 @@ def outliers(registers: Registers, ground: Ground, rules: Rules) -> Bools:
             break
         found |= further
     return found
+
+
+def _in_turn(registers: Registers, ground: Ground) -> tuple[Registers, Ground]:
+    """The cells whose turn it is in this round, renumbered from 0."""
+    cells = len(ground.previous)
+    turns = -(-cells // WINDOW)
+    if turns <= 1:
+        return registers, ground
+    turn = ground.round % turns
+    first, last = turn * cells // turns, (turn + 1) * cells // turns
+    start, stop = np.searchsorted(registers.key, np.array([first, last]) << MEMBER_BITS).tolist()
+    return registers.part(start, stop, first_cell=first), ground.part(first, last)
 
 
 def _scores(claims: Registers, ground: Ground, rules: Rules) -> Scores | None:

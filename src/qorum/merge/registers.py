@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ from qorum.merge.fixed import Ints
 
 MEMBER_BITS = 16
 CELL_BITS = 46  # so that (member + 1) << CELL_BITS fits int64
+BLOCK = 1 << 18
+"""Rows worked on at a time: few enough for a cache, and enough that threads do not wait for each other."""
 COLUMNS = ("key", "value", "visits", "spread", "base", "version")
 
 
@@ -37,6 +41,20 @@ class Writes:
     spread: Ints
     affirmed: tuple[tuple[int, int], ...] = ()
     """Half-open ranges of cell ids whose unchanged registers the author still stands by at `base`."""
+
+
+class Block(NamedTuple):
+    """A run of whole cells, and of their rows."""
+
+    cells: tuple[int, int]
+    """First cell, and the one after the last."""
+    rows: tuple[int, int]
+    whole: Registers
+
+    @property
+    def registers(self) -> Registers:
+        """These rows, with cells renumbered from 0."""
+        return self.whole.part(*self.rows, first_cell=self.cells[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +121,13 @@ class Registers:
         """Rows start..stop-1 as views, with cells renumbered so that `first_cell` is 0."""
         key, *rest = (column[start:stop] for column in self.columns())
         return Registers(key - (first_cell << MEMBER_BITS), *rest)
+
+    def blocks(self, n_cells: int) -> list[Block]:
+        """All rows of cells 0..n_cells-1 in blocks of about `BLOCK` rows."""
+        starts = np.minimum(self.key[BLOCK::BLOCK] >> MEMBER_BITS, n_cells)
+        cells = [0, *starts.tolist(), n_cells]
+        rows = np.searchsorted(self.key, np.array(cells, dtype=np.int64) << MEMBER_BITS).tolist()
+        return [Block(*ends, self) for ends in zip(pairwise(cells), pairwise(rows), strict=True)]
 
     def groups(self) -> tuple[Ints, Ints]:
         """(first row, number of rows) of each cell that has any: int64[G] each."""

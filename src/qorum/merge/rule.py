@@ -10,21 +10,19 @@ that are not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qorum.merge.fixed import POWER_ONE, Ints, divide, power, scale
 from qorum.merge.interval import WIDEST, agreed_spread, half_width, pooled_spread, slack, typical_spread
-from qorum.merge.registers import MEMBER_BITS, Registers
+from qorum.merge.parallel import each
+from qorum.merge.registers import Block, Registers
 from qorum.merge.rules import Rules
 from qorum.merge.selection import select
-
-BLOCK = 1 << 16  # rows merged at a time, so that what is computed from them stays in cache
 
 MISTAKES = 32
 """One in so many members may be out without having lied."""
@@ -98,11 +96,13 @@ def merge(registers: Registers, ground: Ground, rules: Rules) -> Merged:
     """
     within = _within_budget(registers, ground, rules)
     typical = cache(lambda: _typical(registers, ground, rules))  # which a table without lone cells does not need
-    merged = []
-    for cells, rows in _blocks(registers, len(ground.previous)):
-        part, block = ground.part(*cells), registers.part(*rows, first_cell=cells[0])
-        claims = _claims(block, within[slice(*rows)], part, rules)
-        merged.append(_merge_cells(claims, typical, _orphaned(block, part, rules), rules))
+
+    def merged_block(block: Block) -> Merged:
+        part, rows = ground.part(*block.cells), block.registers
+        claims = _claims(rows, within[slice(*block.rows)], part, rules)
+        return _merge_cells(claims, typical, _orphaned(rows, part, rules), rules)
+
+    merged = list(each(merged_block, registers.blocks(len(ground.previous))))
     columns = [[getattr(part, field.name) for part in merged] for field in fields(Merged)]
     return Merged(*(np.concatenate(column) for column in columns))
 
@@ -163,8 +163,11 @@ def _typical(registers: Registers, ground: Ground, rules: Rules) -> Ints:
 def _undisputed(lower: Ints, upper: Ints, sizes: Ints, remaining: int) -> NDArray[np.bool_]:
     """Claims that at most `remaining` others end below and begin above; all of them in cells with too few reporters."""
     first = np.cumsum(sizes) - sizes
-    apart = np.maximum.reduceat(lower, first) > np.minimum.reduceat(upper, first)
-    crowded = (sizes > 2 * remaining) & apart  # where all overlap, nobody is in dispute
+    most, least = np.maximum.reduceat(lower, first), np.minimum.reduceat(upper, first)
+    below = np.add.reduceat(upper < np.repeat(most, sizes), first, dtype=np.int64)
+    above = np.add.reduceat(lower > np.repeat(least, sizes), first, dtype=np.int64)
+    # Of most cells not even the most extreme claim falls, which is seen faster than who is where in line.
+    crowded = (sizes > 2 * remaining) & (np.maximum(below, above) > remaining)
     inside = np.repeat(crowded, sizes)
     if not inside.any():
         return ~inside
@@ -175,14 +178,6 @@ def _undisputed(lower: Ints, upper: Ints, sizes: Ints, remaining: int) -> NDArra
     of = np.repeat(np.arange(len(rank)), sizes[crowded])
     stands[inside] = (lower[inside] <= ceiling[of]) & (upper[inside] >= bottom[of])
     return stands
-
-
-def _blocks(registers: Registers, n_cells: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """(first cell, end), (first row, end) of blocks of about `BLOCK` rows; no cell is cut in two."""
-    starts = np.minimum(registers.key[BLOCK::BLOCK] >> MEMBER_BITS, n_cells)
-    cells = [0, *starts.tolist(), n_cells]
-    rows = np.searchsorted(registers.key, np.array(cells, dtype=np.int64) << MEMBER_BITS).tolist()
-    return zip(pairwise(cells), pairwise(rows), strict=True)
 
 
 def _claims(registers: Registers, within: NDArray[np.bool_], ground: Ground, rules: Rules) -> Registers:
@@ -204,7 +199,7 @@ def _within_budget(registers: Registers, ground: Ground, rules: Rules) -> NDArra
     """Writes past their author's visit budget, in (version, cell) order, do not count."""
     within = np.ones(len(registers), dtype=bool)
     budget = np.broadcast_to(rules.visit_budget(ground.round, ground.joined), rules.n_members)
-    over = _visits_by_member(registers, rules) > budget
+    over = _visits_by_member(registers, len(ground.previous), rules) > budget
     if over.any():
         rows = np.flatnonzero(over[registers.member])
         author = registers.member[rows].astype(np.uint16)  # a stable sort of 16 bits takes linear time
@@ -216,14 +211,15 @@ def _within_budget(registers: Registers, ground: Ground, rules: Rules) -> NDArra
     return within
 
 
-def _visits_by_member(registers: Registers, rules: Rules) -> NDArray[np.float64]:
+def _visits_by_member(registers: Registers, n_cells: int, rules: Rules) -> NDArray[np.float64]:
     """Capped visits of each member together; float sums of counts are exact below 2^53."""
-    total = np.zeros(rules.n_members)
-    for start in range(0, len(registers), BLOCK):
-        rows = registers.part(start, start + BLOCK, first_cell=0)
-        visits = np.minimum(rows.visits, rules.visit_cap)
-        total += np.bincount(rows.member, weights=visits, minlength=rules.n_members)
-    return total
+
+    def visits(block: Block) -> NDArray[np.float64]:
+        rows = block.registers
+        capped = np.minimum(rows.visits, rules.visit_cap)
+        return np.asarray(np.bincount(rows.member, capped, rules.n_members), dtype=np.float64)
+
+    return sum(each(visits, registers.blocks(n_cells)), np.zeros(rules.n_members))
 
 
 def _orphaned(registers: Registers, ground: Ground, rules: Rules) -> Ground:

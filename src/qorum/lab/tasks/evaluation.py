@@ -1,4 +1,4 @@
-"""What a policy is worth: the exact discounted return from every state, without solving a dense system."""
+"""What a policy is worth: the exact discounted return from every state."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from qorum.lab.tasks.task import Task
 
+DENSE = 500
+"""States up to which one dense system is solved faster than the values are swept until they settle."""
 SETTLED = 1e-14
-"""Iteration ends when no value moves by more than this share of the largest: a few roundings."""
+"""Sweeps end when no value moves by more than this share of the largest: a few roundings."""
 
 
 def state_values(task: Task, policy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -25,7 +27,7 @@ def state_values(task: Task, policy: NDArray[np.float64]) -> NDArray[np.float64]
         after = task.next_state.reshape(task.n_states, -1)
     if onward.shape[1] == 1:
         return _doubled(reward, onward[:, 0], after[:, 0])
-    return _swept(reward, onward, after)
+    return (_solved if task.n_states <= DENSE else _swept)(reward, onward, after)
 
 
 def _doubled(value: NDArray[np.float64], weight: NDArray[np.float64], state: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -36,8 +38,16 @@ def _doubled(value: NDArray[np.float64], weight: NDArray[np.float64], state: NDA
     return value
 
 
-def _swept(reward: NDArray[np.float64], onward: NDArray[np.float64], after: NDArray[np.int64]) -> NDArray[np.float64]:
+def _solved(reward: NDArray[np.float64], onward: NDArray[np.float64], after: NDArray[np.int64]) -> NDArray[np.float64]:
     """The fixed point of v = reward + sum over outcomes of onward * v[after]."""
+    states = len(reward)
+    place = np.arange(states)[:, None] * states + after
+    moves = np.bincount(place.ravel(), onward.ravel(), states * states).reshape(states, states)
+    return np.linalg.solve(np.eye(states) - moves, reward)
+
+
+def _swept(reward: NDArray[np.float64], onward: NDArray[np.float64], after: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The same, sweep by sweep."""
     value = reward
     while True:
         better: NDArray[np.float64] = reward + np.einsum("sk,sk->s", onward, value[after])
