@@ -142,18 +142,18 @@ class Company(Method):
         )  # fmt: skip
         lies = self.liars.attack(scene)
         seen = (scene.reporters > self.rules.tolerated)[lies.cell]
-        self.exposed[lies.member[seen & _untrue(lies, own, self.rules)]] = True
+        self.exposed[lies.member[seen & _untrue(lies, scene, self.rules)]] = True
         return lies
 
 
-def _untrue(lies: Claims, own: Claims, rules: Rules) -> Bools:
-    """bool[R]: claims on cells that their author has not visited, or off what it knows by more than it need write."""
-    known, stated = (claims.cell << 16 | claims.member for claims in (own, lies))
-    at = np.minimum(np.searchsorted(known, stated), max(len(known) - 1, 0))
-    if not len(known):
-        return np.ones(len(stated), dtype=bool)
-    off = np.abs(lies.value - own.value[at]) > 2 * to_float(rules.rewrite_threshold)
-    return np.asarray((known[at] != stated) | off)
+def _untrue(lies: Claims, scene: Scene, rules: Rules) -> Bools:
+    """bool[R]: claims off what their author knows by more than it need write; or off the honest mean, where it knows
+    nothing."""
+    known, stated = (claims.cell << 16 | claims.member for claims in (scene.own, lies))
+    at = np.searchsorted(known, stated)
+    visited = np.append(known, -1)[at] == stated
+    truth = np.where(visited, np.append(scene.own.value, 0.0)[at], scene.centre[lies.cell])
+    return np.asarray(np.abs(lies.value - truth) > 2 * to_float(rules.rewrite_threshold))
 
 
 def joined(one: Claims, other: Claims) -> Claims:
