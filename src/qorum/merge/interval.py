@@ -53,8 +53,9 @@ def agreed_spread(registers: Registers, n_cells: int, otherwise: Ints | int) -> 
     eligible rows; returns int64[n_cells].
     """
     has_say = registers.visits >= 2
-    stated = np.bincount(registers.cell[has_say], minlength=n_cells)
-    median = select(np.clip(registers.spread[has_say], 0, WIDEST), stated, stated // 2)
+    stated = np.bincount(registers.cell, has_say, n_cells).astype(np.int64)  # float sums of so many ones are exact
+    last = np.where(has_say, np.clip(registers.spread, 0, WIDEST), PAD)
+    median = select(last, np.bincount(registers.cell, minlength=n_cells), stated // 2)
     return np.where(median == PAD, otherwise, median)
 
 
