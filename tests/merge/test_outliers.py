@@ -294,3 +294,16 @@ def test_extremes_do_not_overflow(visits: int, spread: int, sign: int) -> None:
 def replace_budget(rules: Rules) -> Rules:
     fields = {name: getattr(rules, name) for name in rules.__struct_fields__}
     return Rules(**fields | {"visit_budget_initial": 2**40})
+
+
+def test_liars_that_all_repeat_one_honest_member_are_found_with_it_and_nobody_else() -> None:
+    """They are f, it makes one more, and so close together that no half of the others is as dense."""
+    n, cells = 100, 200
+    for seed in range(5):
+        honest, lies = fleet(n, cells, seed, share=1.0), liars(n, seed)
+        victim = int(np.flatnonzero(~lies)[0])
+        own = honest.take(honest.member == victim)
+        of = np.where(lies[honest.member], honest.cell, -1)
+        which = {name: np.where(of >= 0, getattr(own, name)[of], getattr(honest, name)) for name in ("value", "visits")}
+        copies = replace(honest, **which, spread=np.where(of >= 0, own.spread[of], honest.spread))
+        assert set(found(copies, n, cells)) == {victim, *np.flatnonzero(lies).tolist()}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from qorum.merge.fixed import Ints, divide, isqrt
 from qorum.merge.interval import root_of, slack
 from qorum.merge.registers import MEMBER_BITS, Registers
-from qorum.merge.rule import Ground, eligible
+from qorum.merge.rule import MISTAKES, Ground, eligible
 from qorum.merge.rules import Rules
 from qorum.merge.selection import PAD, select
 
@@ -65,8 +65,8 @@ class Scores(NamedTuple):
 def outliers(registers: Registers, ground: Ground, rules: Rules) -> Bools:
     """bool[n]: members to exclude beside those that `ground` excludes already; as exact as the merge itself.
 
-    At most f of them in one round: more cannot be liars, so what stands out then is something else. Those who are out
-    already make no room for fewer, or one honest member wrongly among them would shield all liars.
+    At most f of them in one round, and the few that may be mistakes: more cannot be liars, so what stands out then is
+    something else. Whom all liars repeat is like them, and must not shield them; nor must those who are out already.
     """
     found = np.zeros(rules.n_members, dtype=bool)
     if rules.tolerated == 0:
@@ -78,8 +78,9 @@ def outliers(registers: Registers, ground: Ground, rules: Rules) -> Bools:
         scores = _scores(claims.take(~found[claims.member]), rest, rules)
         if scores is None:
             break
-        further = _lean(scores) | _long(scores)
-        if not further.any() or (found | further).sum() > rules.tolerated:
+        spare = rules.n_members // MISTAKES
+        further = _lean(scores, rest.remaining(rules) + spare) | _long(scores)
+        if not further.any() or (found | further).sum() > rules.tolerated + spare:
             break
         found |= further
     return found
@@ -106,16 +107,21 @@ def _scores(claims: Registers, ground: Ground, rules: Rules) -> Scores | None:
         return None
     rows = crowded[claims.cell]
     claims, column = claims.take(rows), (np.cumsum(crowded) - 1)[claims.cell[rows]]
-    matrix = np.zeros((rules.n_members, int(crowded.sum())), dtype=np.int64)
-    matrix[claims.member, column] = _standard(claims, column, ground, rules)
     reported = np.bincount(claims.member, minlength=rules.n_members)
     scored = reported >= CELLS
     if scored.sum() <= 2 * remaining + rules.n_members // 8:
         return None
-    count = np.bincount(column[scored[claims.member]], minlength=matrix.shape[1])
-    mean = divide(matrix[scored].sum(axis=0), np.maximum(count, 1))
-    matrix[claims.member, column] -= mean[column]
-    return Scores(matrix.astype(np.float64), reported, scored)
+    score = _standard(claims, column, ground, rules)
+    matrix = np.zeros((rules.n_members, int(crowded.sum())))
+    matrix[claims.member, column] = score - _mean(score, column, scored[claims.member])[column]
+    return Scores(matrix, reported, scored)
+
+
+def _mean(score: Ints, column: Ints, counts: Bools) -> Ints:
+    """int64[D]: of each column, of those scores that count; float sums of small integers are exact."""
+    columns, rows = int(column[-1]) + 1, np.flatnonzero(counts)
+    total = np.bincount(column[rows], score[rows], columns).astype(np.int64)
+    return divide(total, np.maximum(np.bincount(column[rows], minlength=columns), 1))
 
 
 def _standard(claims: Registers, column: Ints, ground: Ground, rules: Rules) -> Ints:
@@ -140,19 +146,29 @@ def _standard(claims: Registers, column: Ints, ground: Ground, rules: Rules) -> 
     return np.asarray(np.rint(error * UNIT / np.maximum(scale, 1)).clip(-LIMIT, LIMIT).astype(np.int64))
 
 
-def _lean(scores: Scores) -> Bools:
-    """Who stands apart along a direction that chance would not have made so strong."""
+def _lean(scores: Scores, others: int) -> Bools:
+    """Who stands apart along a direction that chance would not have made so strong.
+
+    others: how many of those who are scored may not be as honest members are.
+    """
     projection, who = _projection(scores), scores.scored
     if not _collusive(scores, projection):
         return np.zeros_like(who)
     shown = np.sort(projection[who])
-    half = len(shown) // 2 + 1  # the densest half is honest, whatever the others do
-    widths = shown[half - 1 :] - shown[: len(shown) - half + 1]
-    start = int(widths.argmin())
-    centre = int(divide(shown[start : start + half].sum(), half))
-    reach = max(int(widths[start]) * 45 // 23, APART)  # 4.5 deviations: half of all are within 1.15, if a third lies
+    half = len(shown) // 2 + 1
+    honest = _densest(shown, max(len(shown) - others, half))  # liars that say the same are denser than any half
+    centre, core = int(divide(honest.sum(), len(honest))), _densest(honest, half)
+    width = int(core[-1] - core[0])
+    reach = max(width * 45 // 23, APART)  # 4.5 deviations: half of all are within 1.15, if a third lies
     sides = who & (projection - centre > reach), who & (centre - projection > reach)
     return max(sides, key=np.count_nonzero)
+
+
+def _densest(ascending: Ints, count: int) -> Ints:
+    """The run of so many that are closest together."""
+    widths = ascending[count - 1 :] - ascending[: len(ascending) - count + 1]
+    start = int(widths.argmin())
+    return ascending[start : start + count]
 
 
 def _long(scores: Scores) -> Bools:
