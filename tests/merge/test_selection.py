@@ -18,6 +18,14 @@ def test_the_value_of_every_rank(groups: list[tuple[list[int], int]]) -> None:
     assert select(values, sizes, rank).tolist() == expected
 
 
+@given(st.integers(-(2**62), 2**62), st.sampled_from([1, 2**31 - 1, 2**31]), st.booleans())
+def test_values_close_together_and_far_from_zero(least: int, reach: int, even: bool) -> None:
+    values = np.array([reach, 0, 1, 0, reach] + even * [1]) + least
+    sizes = np.array([3, 3 if even else 2])
+    assert select(values, sizes, sizes - 1).tolist() == [least + reach] * 2
+    assert select(values, sizes, sizes * 0).tolist() == [least] * 2
+
+
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_the_input_is_left_alone(groups: int, size: int) -> None:
     values = np.arange(groups * size, dtype=np.int64)[::-1].copy()

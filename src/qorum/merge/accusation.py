@@ -12,7 +12,9 @@ a goal that others deny must not leave the merge over it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from qorum.merge.fixed import Ints
 from qorum.merge.interval import WIDEST, half_width, pooled_spread, slack, widest_spread
 from qorum.merge.parallel import each
-from qorum.merge.registers import Block, Registers
+from qorum.merge.registers import MEMBER_BITS, Block, Registers
 from qorum.merge.rule import Ground
 from qorum.merge.rules import Rules
 
@@ -50,30 +52,37 @@ def accuse(registers: Registers, accusers: Ints, steady: Bools, ground: Ground, 
     nobody = np.zeros((len(accusers), rules.n_members), dtype=bool)
     if rules.tolerated == 0:
         return nobody, nobody
-    widest = _widest(registers, accusers, ground, rules)
+    blocks = registers.blocks(len(ground.previous))
+    own = _own(blocks, accusers, ground, rules)
+    widest = _widest(own, rules)
     able = widest[accusers] != UNKNOWN
     if not able.any():
         return nobody, nobody
-    found, high, shared = _contradictions(registers, accusers[able], widest, ground, rules)
+    found, high, shared = _contradictions(blocks, own, accusers[able], widest, ground, rules)
     accused, staked = nobody.copy(), nobody.copy()
     convicted = (found >= CONTRADICTIONS) & (2 * found > shared) | (found > 0) & steady[able, None]
     accused[able], staked[able] = convicted, convicted & (high > 0)
     return accused, staked
 
 
-def _widest(registers: Registers, accusers: Ints, ground: Ground, rules: Rules) -> Ints:
+def _own(blocks: Sequence[Block], accusers: Ints, ground: Ground, rules: Rules) -> list[Registers]:
+    """Recent claims of the accusers themselves in each block."""
+    among = _among(accusers, rules)
+
+    def own(block: Block) -> Registers:
+        rows = block.registers
+        claims = rows.take(np.flatnonzero(among[rows.member]))
+        return claims.take(_recent(claims, ground, rules))
+
+    return list(each(own, blocks))
+
+
+def _widest(own: Sequence[Registers], rules: Rules) -> Ints:
     """int64[n]: what an accuser allows for in a cell that it has hardly visited, see `widest_spread`.
 
     From the accuser's own data alone, so that no liar has a say in it.
     """
-    among = _among(accusers, rules)
-
-    def stated(block: Block) -> tuple[Ints, Ints, Ints]:
-        rows = block.registers
-        own = rows.take(np.flatnonzero(among[rows.member] & _recent(rows, ground, rules)))
-        return own.member, own.visits, own.spread
-
-    columns = zip(*each(stated, registers.blocks(len(ground.previous))), strict=True)
+    columns = ([getattr(claims, name) for claims in own] for name in ("member", "visits", "spread"))
     member, visits, spread = map(np.concatenate, columns)
     return widest_spread(member, visits, spread, rules.n_members, UNKNOWN)
 
@@ -92,116 +101,136 @@ def _among(members: Ints, rules: Rules) -> Bools:
 
 
 def _contradictions(
-    registers: Registers, accusers: Ints, widest: Ints, ground: Ground, rules: Rules
+    blocks: Sequence[Block], own: Sequence[Registers], accusers: Ints, widest: Ints, ground: Ground, rules: Rules
 ) -> tuple[Ints, Ints, Ints]:
-    """int64[k, n] each: cells on which a member contradicts an accuser, by too high a claim, and cells in common."""
+    """int64[k, n] each: cells on which a member contradicts an accuser, by too high a claim, and cells in common.
 
-    def in_block(block: Block) -> Ints:
-        part = ground.part(*block.cells)
-        return _in_dispute(*_comparable(block.registers, accusers, widest, part, rules), accusers, part, rules)
+    Cells in common are counted for those alone that might be convicted by them.
+    """
+    among = _among(accusers, rules)
 
-    def shared(block: Block) -> Ints:
-        return _shared(block.registers, accusers, ground.part(*block.cells), rules)
+    def in_block(place: int) -> Ints:
+        block, claims = blocks[place], own[place]
+        witnesses = _Witnesses.of(claims.take(among[claims.member]), widest, ground, rules)
+        return _in_dispute(block.registers, witnesses, accusers, ground.part(*block.cells), rules)
 
-    blocks = registers.blocks(len(ground.previous))
-    found, high = sum(each(in_block, blocks), np.zeros((2, len(accusers), rules.n_members), dtype=np.int64))
-    few = found.max(initial=0) < CONTRADICTIONS
-    return found, high, found if few else sum(each(shared, blocks), np.zeros_like(found))
+    found, high = reduce(np.add, each(in_block, range(len(blocks))))
+    shared, many = np.zeros_like(found), found >= CONTRADICTIONS
+    if many.any():
+        who, whom = many.any(axis=1), many.any(axis=0)
 
+        def in_common(block: Block) -> Ints:
+            return _shared(block.registers, accusers[who], np.flatnonzero(whom), ground.part(*block.cells), rules)
 
-def _comparable(
-    registers: Registers, accusers: Ints, widest: Ints, ground: Ground, rules: Rules
-) -> tuple[Registers, Ints]:
-    """Recent claims on cells that accusers know, and the spread of each accuser's claims: int64[R], 0 for others'."""
-    recent, witness = _recent(registers, ground, rules), _among(accusers, rules)
-    known = np.zeros(len(ground.previous), dtype=bool)
-    known[registers.cell[np.flatnonzero(witness[registers.member] & recent)]] = True
-    claims = registers.take(recent & known[registers.cell])
-    spread, theirs = np.zeros(len(claims), dtype=np.int64), np.flatnonzero(witness[claims.member])
-    author = claims.member[theirs]
-    spread[theirs] = pooled_spread(claims.spread[theirs], claims.visits[theirs], widest[author])
-    return claims, spread
+        shared[np.ix_(who, whom)] = reduce(np.add, each(in_common, blocks))
+    return found, high, shared
 
 
-def _in_dispute(claims: Registers, spread: Ints, accusers: Ints, ground: Ground, rules: Rules) -> Ints:
+class _Witnesses(NamedTuple):
+    """Claims of accusers, and what these allow for."""
+
+    claims: Registers
+    spread: Ints
+    """int64[R], of each claim, see `pooled_spread`."""
+    reach: Ints
+    """int64[R], how far each claim may be off."""
+
+    @classmethod
+    def of(cls, claims: Registers, widest: Ints, ground: Ground, rules: Rules) -> _Witnesses:
+        spread = pooled_spread(claims.spread, claims.visits, widest[claims.member])
+        visits = np.minimum(claims.visits, rules.visit_cap)
+        return cls(claims, spread, half_width(rules.accusation_factor, spread, visits) + _off(claims, ground, rules))
+
+    def take(self, rows: Bools) -> _Witnesses:
+        """Some of them."""
+        return self if rows.all() else _Witnesses(self.claims.take(rows), self.spread[rows], self.reach[rows])
+
+
+def _off(claims: Registers, ground: Ground, rules: Rules) -> Ints:
+    """int64[R], how far each claim may be off because its table was older."""
+    return slack(rules, ground.moves, ground.round - 1 - claims.base)
+
+
+def _in_dispute(registers: Registers, witnesses: _Witnesses, accusers: Ints, ground: Ground, rules: Rules) -> Ints:
     """int64[2, k, n]: cells on which a member contradicts an accuser, and those where by too high a claim."""
-    row_of = np.full(rules.n_members, -1, dtype=np.int64)
-    row_of[accusers] = np.arange(len(accusers))
-    visits = np.minimum(claims.visits, rules.visit_cap)
-    off = slack(rules, ground.moves, ground.round - 1 - claims.base)
+    row_of = np.zeros(rules.n_members, dtype=np.int64)  # where the row of each accuser begins
+    row_of[accusers] = np.arange(len(accusers)) * rules.n_members
     found = np.zeros((2, len(accusers) * rules.n_members), dtype=np.int64)
-    witnesses = _doubting(claims, np.flatnonzero(row_of[claims.member] >= 0), spread, visits, off, ground, rules)
-    suspects = _suspects(claims, witnesses, spread, visits, off, ground, rules)
-    for witness, suspect in _pairs(claims, witnesses, suspects):
-        reach = off[witness] + off[suspect]
-        for side in (witness, suspect):
-            reach += half_width(rules.accusation_factor, spread[witness], visits[side])
-        above = claims.value[suspect] - claims.value[witness]
-        far = (np.abs(above) > reach) & (claims.member[witness] != claims.member[suspect])
-        pair = (row_of[claims.member[witness]] * rules.n_members + claims.member[suspect])[far]
-        for count, pairs in zip(found, (pair, pair[above[far] > 0]), strict=True):
-            count += np.bincount(pairs, minlength=found.shape[1])
+    bounds = np.searchsorted(registers.key, np.arange(len(ground.previous) + 1) << MEMBER_BITS)
+    witnesses = witnesses.take(_doubting(registers, bounds, witnesses, rules))
+    suspects = _suspects(registers, bounds, witnesses, ground, rules)
+    off, visits = _off(suspects, ground, rules), np.minimum(suspects.visits, rules.visit_cap)
+    for witness, suspect in _pairs(witnesses.claims, suspects):
+        reach = witnesses.reach[witness] + off[suspect]
+        reach += half_width(rules.accusation_factor, witnesses.spread[witness], visits[suspect])
+        above = suspects.value[suspect] - witnesses.claims.value[witness]
+        far = np.flatnonzero(np.abs(above) > reach)
+        author, other = witnesses.claims.member[witness[far]], suspects.member[suspect[far]]
+        pair, others = row_of[author] + other, author != other
+        for count, rows in zip(found, (others, others & (above[far] > 0)), strict=True):
+            count += np.bincount(pair[rows], minlength=found.shape[1])
     return found.reshape(2, len(accusers), rules.n_members)
 
 
-def _doubting(
-    claims: Registers, witnesses: Ints, spread: Ints, visits: Ints, off: Ints, ground: Ground, rules: Rules
-) -> Ints:
-    """Of these rows, those that some claim on their cell may contradict: by the most extreme value, and most visits."""
-    n_cells, cell = len(ground.previous), claims.cell
-    highest, lowest = np.full(n_cells, -WIDEST), np.full(n_cells, WIDEST)
-    most = np.ones(n_cells, dtype=np.int64)
-    first = claims.groups()[0]
+def _doubting(registers: Registers, bounds: Ints, witnesses: _Witnesses, rules: Rules) -> Bools:
+    """Witnesses that some claim on their cell may contradict: by the most extreme value, and most visits.
+
+    Args:
+        bounds: int64[C + 1], the first row of each cell, and the end.
+    """
+    claims, cells = witnesses.claims, np.flatnonzero(np.diff(bounds))
+    extremes = np.zeros((3, len(bounds) - 1), dtype=np.int64)
     for ufunc, column, result in (
-        (np.maximum, claims.value, highest), (np.minimum, claims.value, lowest), (np.maximum, visits, most)
+        (np.maximum, registers.value, extremes[0]), (np.minimum, registers.value, extremes[1]),
+        (np.maximum, registers.visits, extremes[2]),
     ):  # fmt: skip
-        result[cell[first]] = ufunc.reduceat(column, first)
-    cell, own = cell[witnesses], spread[witnesses]
-    reach = half_width(rules.accusation_factor, own, visits[witnesses]) + off[witnesses]
-    reach += half_width(rules.accusation_factor, own, most[cell]) + off.min(initial=WIDEST)
-    value = claims.value[witnesses]
-    return np.asarray(witnesses[(highest[cell] - value > reach) | (value - lowest[cell] > reach)])
+        result[cells] = ufunc.reduceat(column, bounds[cells])
+    highest, lowest, most = extremes[:, claims.cell]
+    reach = witnesses.reach + half_width(rules.accusation_factor, witnesses.spread, np.minimum(most, rules.visit_cap))
+    return np.asarray((highest - claims.value > reach) | (claims.value - lowest > reach))
 
 
-def _suspects(
-    claims: Registers, witnesses: Ints, spread: Ints, visits: Ints, off: Ints, ground: Ground, rules: Rules
-) -> Ints:
-    """Rows that may contradict some witness: by the widest interval, so that most rows need no comparing in pairs."""
-    if not len(witnesses):
-        return witnesses
-    cell, n_cells = claims.cell[witnesses], len(ground.previous)
-    near = half_width(rules.accusation_factor, spread[witnesses], visits[witnesses]) + off[witnesses]
+def _suspects(registers: Registers, bounds: Ints, witnesses: _Witnesses, ground: Ground, rules: Rules) -> Registers:
+    """Claims that may contradict some witness: by the widest interval, so that most need no comparing in pairs."""
+    cell, value = witnesses.claims.cell, witnesses.claims.value
     first = np.flatnonzero(np.diff(cell, prepend=-1))
-    ceiling, floor, least = np.zeros((3, n_cells), dtype=np.int64)
-    ceiling[cell[first]] = np.minimum.reduceat(claims.value[witnesses] + near, first)
-    floor[cell[first]] = np.maximum.reduceat(claims.value[witnesses] - near, first)
-    least[cell[first]] = np.minimum.reduceat(spread[witnesses], first)
-    doubted = np.zeros(n_cells, dtype=bool)
-    doubted[cell] = True
-    outside = (claims.value > ceiling[claims.cell]) | (claims.value < floor[claims.cell])
-    rows = np.flatnonzero(outside & doubted[claims.cell] & ~ground.excluded[claims.member])
-    at, value = claims.cell[rows], claims.value[rows]
-    own = half_width(rules.accusation_factor, least[at], visits[rows]) + off[rows]
-    return np.asarray(rows[(value - own > ceiling[at]) | (value + own < floor[at])])
+    if not len(first):
+        return Registers.empty()
+    cells = cell[first]
+    ceiling = np.minimum.reduceat(value + witnesses.reach, first)
+    floor = np.maximum.reduceat(value - witnesses.reach, first)
+    least = np.minimum.reduceat(witnesses.spread, first)
+    rows, at = _runs(bounds[cells], bounds[cells + 1])
+    stated = registers.value[rows]
+    outside = np.flatnonzero((stated > ceiling[at]) | (stated < floor[at]))
+    claims, at = registers.take(rows[outside]), at[outside]
+    own = half_width(rules.accusation_factor, least[at], np.clip(claims.visits, 1, rules.visit_cap))
+    own += _off(claims, ground, rules)
+    beyond = (claims.value - own > ceiling[at]) | (claims.value + own < floor[at])
+    return claims.take(beyond & _recent(claims, ground, rules) & ~ground.excluded[claims.member])
 
 
-def _pairs(claims: Registers, witnesses: Ints, suspects: Ints) -> Iterator[tuple[Ints, Ints]]:
+def _pairs(witnesses: Registers, suspects: Registers) -> Iterator[tuple[Ints, Ints]]:
     """Rows of witnesses and suspects of the same cell, about `BATCH` pairs at a time."""
-    cells = claims.cell[witnesses]
-    start, stop = (np.searchsorted(cells, claims.cell[suspects], side) for side in ("left", "right"))
-    many = stop - start
-    batches = np.cumsum(many) // BATCH
-    for batch in range(int(batches[-1]) + 1 if len(many) else 0):
-        rows = np.flatnonzero((batches == batch) & (many > 0))
-        if len(rows):
-            ends = np.cumsum(many[rows])
-            place = np.arange(ends[-1]) - np.repeat(ends - many[rows] - start[rows], many[rows])
-            yield witnesses[place], np.repeat(suspects[rows], many[rows])
+    start, stop = (np.searchsorted(witnesses.cell, suspects.cell, side) for side in ("left", "right"))
+    batches = np.cumsum(stop - start) // BATCH
+    for batch in range(int(batches[-1]) + 1 if len(batches) else 0):
+        rows = np.flatnonzero(batches == batch)
+        witness, suspect = _runs(start[rows], stop[rows])
+        yield witness, rows[suspect]
 
 
-def _shared(registers: Registers, accusers: Ints, ground: Ground, rules: Rules) -> Ints:
-    """int64[k, n]: cells that both have visited; counts below 2^24 are exact in float32."""
+def _runs(start: Ints, stop: Ints) -> tuple[Ints, Ints]:
+    """The integers start[i]..stop[i]-1 for one i after the other, and the i of each."""
+    sizes = stop - start
+    ends = np.cumsum(sizes)
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    return np.arange(len(of)) + (start - ends + sizes)[of], of
+
+
+def _shared(registers: Registers, who: Ints, whom: Ints, ground: Ground, rules: Rules) -> Ints:
+    """int64[len(who), len(whom)]: cells that both have visited; counts below 2^24 are exact in float32."""
     recent = np.flatnonzero(_recent(registers, ground, rules))
     visited = np.zeros((rules.n_members, len(ground.previous)), dtype=np.float32)
     visited[registers.member[recent], registers.cell[recent]] = 1
-    return (visited[accusers] @ visited.T).astype(np.int64)
+    return (visited[who] @ visited[whom].T).astype(np.int64)

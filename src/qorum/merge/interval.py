@@ -8,7 +8,7 @@ from qorum.evidence import REPEATED
 from qorum.merge.fixed import VALUE_LIMIT, Ints, divide, isqrt
 from qorum.merge.registers import Registers
 from qorum.merge.rules import FACTOR_ONE, Rules
-from qorum.merge.selection import PAD, select
+from qorum.merge.selection import select
 
 ROOT_ONE = 1 << 10  # unit of the square root of a visit count
 FEW_VISITS = 1 << 12  # claims that count carry no more
@@ -52,11 +52,17 @@ def agreed_spread(registers: Registers, n_cells: int, otherwise: Ints | int) -> 
     Only reporters with two visits or more have a say; a cell without one gets what is given for it. `registers` are the
     eligible rows; returns int64[n_cells].
     """
-    has_say = registers.visits >= 2
-    stated = np.bincount(registers.cell, has_say, n_cells).astype(np.int64)  # float sums of so many ones are exact
-    last = np.where(has_say, np.clip(registers.spread, 0, WIDEST), PAD)
-    median = select(last, np.bincount(registers.cell, minlength=n_cells), stated // 2)
-    return np.where(median == PAD, otherwise, median)
+    result = np.empty(n_cells, dtype=np.int64)
+    result[:] = otherwise
+    first, sizes = registers.groups()
+    if len(first):
+        has_say, spread = registers.visits >= 2, np.clip(registers.spread, 0, WIDEST)
+        stated = np.add.reduceat(has_say, first, dtype=np.int64)
+        spread[~has_say] = spread.max()  # behind all that have a say
+        told = stated > 0
+        median = select(spread, sizes, stated // 2)
+        result[registers.cell[first[told]]] = median[told]
+    return result
 
 
 def typical_spread(member: Ints, visits: Ints, spread: Ints, n_members: int, span: int) -> Ints:

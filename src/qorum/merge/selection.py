@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qorum.merge.fixed import Ints
 
@@ -35,16 +36,25 @@ def select(values: Ints, sizes: Ints, rank: Ints) -> Ints:
 
 
 def _selected(values: Ints, starts: Ints, sizes: Ints, rank: Ints) -> Ints:
+    """`select` for groups that are all longer than their rank."""
     width = int(sizes.max())
     if width == sizes.min() and (np.diff(starts) == width).all():
-        rows = values[starts[0] : starts[-1] + width].reshape(len(starts), width).copy()
+        low, rows = _narrowed(values[starts[0] : starts[-1] + width].reshape(len(starts), width))
     else:
         place = np.arange(width)
-        rows = values.take(starts[:, None] + place, mode="clip")
-        rows[place >= sizes[:, None]] = PAD
+        low, rows = _narrowed(values.take(starts[:, None] + place, mode="clip"))
+        rows[place >= sizes[:, None]] = np.iinfo(rows.dtype).max
     ranks = np.unique(rank)
     if len(ranks) <= FEW:
         rows.partition(ranks, axis=1)
     else:
         rows.sort(axis=1)
-    return np.asarray(rows[np.arange(len(rows)), rank])
+    return rows[np.arange(len(rows)), rank].astype(np.int64) + low
+
+
+def _narrowed(rows: Ints) -> tuple[int, NDArray[np.int32] | Ints]:
+    """A copy of `rows` less their least value, and that value: half as wide where they fit, for twice the speed."""
+    low, high = int(rows.min()), int(rows.max())
+    if high - low > np.iinfo(np.int32).max:
+        return 0, rows.copy()
+    return low, (rows - low).astype(np.int32)

@@ -56,8 +56,10 @@ def _paired(disputes: Bools, free: Bools) -> Bools:
     """A maximal matching: members in turn, each with the first opponent that is free. Two who are left agree."""
     free, before = free.copy(), free
     for member in np.flatnonzero((disputes & free).any(axis=1) & free).tolist():
-        opponents = np.flatnonzero(disputes[member] & free)
-        opponents = opponents[opponents != member]
-        if free[member] and len(opponents):
-            free[[member, opponents[0]]] = False
+        if free[member]:
+            opponents = disputes[member] & free
+            opponents[member] = False
+            first = opponents.argmax()
+            if opponents[first]:
+                free[member] = free[first] = False
     return before & ~free

@@ -119,7 +119,8 @@ class Defended(Company):
 
     def _publish(self, merged: Merged) -> None:
         self.agreed = to_float(merged.value).reshape(self.agreed.shape)
-        seen = np.where(merged.confirmed, merged.support, self._own_visits)  # as `personal_view` has it
+        seen = self._own_visits.copy()
+        seen[:, merged.confirmed] = merged.support[merged.confirmed]  # as `personal_view` has it
         self.visits = seen.reshape(self.q.shape)
         self.confirmed, self.reporters = merged.confirmed, merged.reporters
 

@@ -8,6 +8,7 @@ each gets its own z.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -46,6 +47,7 @@ class Alie:
         return np.asarray(z[scene.reporters] * deviation)
 
 
+@cache
 def largest_z(honest: int, liars: int) -> float:
     """z_max, 0 to `LARGEST`: so many honest claims are expected to be further out that with the liars they are most.
 

@@ -64,9 +64,9 @@ class Claims:
     @classmethod
     def of(cls, cell: Ints, member: Ints, value: Floats, visits: Ints, spread: Floats) -> Claims:
         """Rows in any order; of several with the same cell and member the last one counts."""
-        order = np.lexsort((member, cell))
-        key = (cell << 16 | member)[order]
-        kept = order[np.append(np.diff(key) != 0, True)[: len(order)]]
+        key = cell << 16 | member
+        order = np.argsort(key, kind="stable")
+        kept = order[np.append(np.diff(key[order]) != 0, True)[: len(order)]]
         return cls(*(column[kept] for column in (cell, member, value, visits, spread)))
 
     def take(self, rows: NDArray[np.bool_] | Ints) -> Claims:
@@ -106,7 +106,7 @@ class Scene:
     @cached_property
     def known(self) -> Ints:
         """i64[...], ascending: the cells that some honest member claims."""
-        return np.unique(self.honest.cell)
+        return np.flatnonzero(self.reporters)
 
     @cached_property
     def reporters(self) -> Ints:
