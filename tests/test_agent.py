@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qorum.agent import Constant, EvidenceKind, ExponentialDecay, LinearDecay, QAgent
 from qorum.encoding import encoder_for
 from qorum.encoding import hash_observation as h
-from qorum.errors import ConfigError, EncodingError, EvidenceError, TableError
+from qorum.errors import ConfigError, EncodingError, EvidenceError, StoreError, TableError
 from qorum.evidence import REPEATED, Evidence
 from qorum.lab.tasks import load
 from qorum.qtable import QTable
@@ -436,3 +436,34 @@ def test_one_agent_alone_learns_by_td(kind: EvidenceKind) -> None:
         a.learn(obs, action, reward, after, terminated, truncated)
         obs = walker.reset() if terminated or truncated else after
     assert task.evaluate(a.table, 0.0) == pytest.approx(1.0)
+
+
+# ---- what survives a restart
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_agent_goes_on_with_the_experience_that_was_dumped(kind: EvidenceKind) -> None:
+    agent, agreed = QAgent(3, evidence=kind, seed=1), QTable.from_columns([h(2)], [1], [4.0], [1])
+    for step in range(200):
+        agent.learn(step % 7, step % 3, (step % 5) / 2, (step * step) % 7, step % 13 == 0)
+    again = QAgent(3, evidence=kind, seed=2)
+    again.restore(agent.dump())
+    assert again.interactions == 200
+    assert again.steady == agent.steady
+    before, after = agent.evidence(agreed), again.evidence(agreed)
+    for column in ("state_hash", "action", "value", "visits", "spread"):
+        np.testing.assert_array_equal(getattr(before, column), getattr(after, column))
+    assert again.dump() == agent.dump()
+
+
+@pytest.mark.parametrize("other", [QAgent(4), QAgent(3, evidence="q")])
+def test_experience_of_another_kind_of_agent_is_refused(other: QAgent) -> None:
+    agent = QAgent(3)
+    agent.learn(1, 1, 1.0, 2, False)
+    with pytest.raises(StoreError, match="cannot go on"):
+        other.restore(agent.dump())
+    assert other.interactions == 0
+    with pytest.raises(StoreError, match="1 steps behind it"):
+        agent.restore(QAgent(3).dump())
+    with pytest.raises(StoreError, match="no experience"):
+        QAgent(3).restore(b"\xff")

@@ -13,12 +13,13 @@ from operator import index
 from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from qorum.config import EVIDENCE_KINDS, EvidenceKind
 from qorum.encoding import Encoder, hash_observation
-from qorum.errors import ConfigError, EncodingError
+from qorum.errors import ConfigError, EncodingError, StoreError
 from qorum.evidence import Evidence
 from qorum.experience import Experience, TDExperience, refusal
 from qorum.qtable import MAX_VALUE, QTable
@@ -88,8 +89,9 @@ class QAgent:
         epsilon: probability of a random action, or a schedule of it over the interactions.
         initial_q: value of every cell nobody knows, within +-2**20.
         bonus: count-based exploration: to act, a cell counts bonus / sqrt(1 + visits) more than its value, where the
-            visits are the fleet's in the table last adopted, and its own since. In units of reward, 0..2**20; a
-            tenth of the difference between the highest and the lowest reward is a good one (decision 015). 0: none.
+            visits are those of the table last adopted, and its own since: the fleet's where a cell is confirmed, its
+            own elsewhere. In units of reward, 0..2**20; a tenth of the difference between the highest and the lowest
+            reward is a good one (decision 015). 0: none.
         evidence: what it tells the fleet, see `evidence`.
         seed: of its own random numbers; None draws one.
         encode: observation -> state_hash 0..2**64-1; by default `hash_observation`, for observations of
@@ -174,8 +176,13 @@ class QAgent:
             EvidenceError: the action is out of range, or the reward not finite or too large; nothing changes.
             EncodingError: `encode` gave something else than 0..2**64-1; nothing changes.
         """
-        step = self._checked(self._encode(obs), action, reward, self._encode(next_obs), bool(terminated))
-        self._apply(*step)
+        self.learn_encoded(self._encode(obs), action, reward, self._encode(next_obs), bool(terminated))
+
+    def learn_encoded(
+        self, state_hash: int, action: int, reward: float, next_hash: int, terminated: bool
+    ) -> None:
+        """As `learn`, from observations that are encoded already. Raises as it does."""
+        self._apply(*self._checked(state_hash, action, reward, next_hash, terminated))
 
     # ---- many environments at once
 
@@ -269,6 +276,28 @@ class QAgent:
         visited[found] = counts.visits[at[found]]
         kept = found | (rows.ravel() != self.initial_q)
         return QTable.from_columns(owner[kept], action[kept], rows.ravel()[kept], visited[kept])
+
+    def dump(self) -> bytes:
+        """Its own experience, for a store on the same machine."""
+        return msgspec.msgpack.encode((self.kind, self.n_actions, self.interactions, self._own.dump()))
+
+    def restore(self, dumped: bytes) -> None:
+        """Take back the experience that `dump` gave, before the first step; what to act on comes with `adopt`.
+
+        Raises:
+            StoreError: it is none, or of an agent of another kind; nothing is changed.
+        """
+        try:
+            kind, n_actions, interactions, own = msgspec.msgpack.decode(dumped, type=tuple[str, int, int, bytes])
+            if (kind, n_actions) != (self.kind, self.n_actions) or self.interactions:
+                raise StoreError(
+                    f"experience of kind {kind} with {n_actions} actions cannot go on in an agent of kind {self.kind} "
+                    f"with {self.n_actions} actions and {self.interactions} steps behind it"
+                )
+            self._own.restore(own)
+        except msgspec.DecodeError as error:
+            raise StoreError(f"this is no experience that an agent has dumped: {error}") from error
+        self.interactions = interactions
 
     # ---- internal
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,10 @@ from qorum.qtable import MAX_VALUE, QTable
 Cell = tuple[int, int]
 CellVisits = tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64]]
 """Columns state_hash, action, visits of the cells an agent has visited itself, in sorted order."""
+_Row = tuple[int, int, int, bool, int, float, float]
+"""A transition as it is dumped: its key, count, mean reward and squared deviation."""
+_Trace = tuple[float, int, float, float, float]
+_Running = tuple[list[tuple[Cell, _Trace]], list[tuple[Cell, int]]]
 
 
 class Experience:
@@ -121,6 +126,18 @@ class Experience:
         states, actions, order = self._sorted_cells()
         return states, actions, visits[order]
 
+    def dump(self) -> bytes:
+        """All of it, for a store on the same machine; `restore` takes it back."""
+        rows = [(*key, self._count[row], self._reward[row], self._squares[row]) for key, row in self._index.items()]
+        return msgspec.msgpack.encode(rows)
+
+    def restore(self, dumped: bytes) -> None:
+        """Take back what `dump` gave, in place of nothing. Raises `msgspec.DecodeError` if it is something else."""
+        rows = msgspec.msgpack.decode(dumped, type=list[_Row])
+        for row, (state_hash, action, next_hash, terminated, count, reward, squares) in enumerate(rows):
+            self._append((state_hash, action, next_hash, terminated), reward)
+            self._count[row], self._squares[row] = count, squares
+
     def _append(self, key: tuple[int, int, int, bool], reward: float) -> None:
         state_hash, action, next_hash, terminated = key
         row = len(self._index)
@@ -163,7 +180,7 @@ class TDExperience:
         self.initial_q = initial_q
         self.implied = implied
         # value, visits, mean and squared deviation of the targets, sum of the TD weights
-        self._traces: dict[Cell, tuple[float, int, float, float, float]] = {}
+        self._traces: dict[Cell, _Trace] = {}
         self._visits: dict[Cell, int] = {}
 
     def record(self, state_hash: int, action: int, target: float) -> None:
@@ -196,6 +213,15 @@ class TDExperience:
             visits=visits,
             spread=np.sqrt(traces[:, 3] / np.maximum(visits - 1, 1)),
         )
+
+    def dump(self) -> bytes:
+        """All of it, for a store on the same machine; `restore` takes it back."""
+        return msgspec.msgpack.encode((list(self._traces.items()), list(self._visits.items())))
+
+    def restore(self, dumped: bytes) -> None:
+        """Take back what `dump` gave, in place of nothing. Raises `msgspec.DecodeError` if it is something else."""
+        traces, visits = msgspec.msgpack.decode(dumped, type=_Running)
+        self._traces, self._visits = dict(traces), dict(visits)
 
     def visits(self) -> CellVisits:
         """How often each own cell was visited, in all rounds."""

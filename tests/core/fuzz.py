@@ -65,13 +65,13 @@ from qorum.core.messages import (
     place,
 )
 from qorum.core.roster import MAX_SEATS
+from qorum.core.sharing import shared_engine
 from qorum.core.state import ORIGIN, contribution_bytes
 from qorum.core.streams import KEPT_ROUNDS
 from qorum.core.votes import FIRST, SECOND
 from qorum.merge.fixed import Ints
 from qorum.sim.host import Disk, Host
 from qorum.sim.keys import Keys, quick_keys
-from qorum.sim.sharing import shared_engine
 
 GUEST = MAX_SEATS
 """Peers without a seat go by this number and more."""

@@ -17,10 +17,10 @@ from qorum.core.genesis import Genesis
 from qorum.core.member import Member
 from qorum.core.messages import NO_TERM, Commit, Kind
 from qorum.core.roster import MAX_SEATS
+from qorum.core.sharing import shared_engine
 from qorum.core.votes import SECOND
 from qorum.sim.host import Host
 from qorum.sim.keys import Keys, quick_keys
-from qorum.sim.sharing import shared_engine
 from tests.interactions.words import Book, kinds_of, proof_of
 
 PATIENCE = 20_000

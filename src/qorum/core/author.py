@@ -62,6 +62,11 @@ class Author:
             **self._masks(),
         )
 
+    def resume(self, state: State) -> None:
+        """Go on after a restart: what is agreed on counts as said, and nothing else."""
+        self._recall(state)
+        self._caught = self._stated
+
     def _recall(self, state: State) -> None:
         """Remember as written what the agreed state holds of this member, and nothing else."""
         own = state.registers.take(state.registers.member == self._me)

@@ -66,6 +66,11 @@ class Columns:
         """Whether it writes, affirms or accuses."""
         return bool(len(self.value) or self.affirmed or self.accused is not None)
 
+    @property
+    def is_news(self) -> bool:
+        """Whether it writes or accuses; what only affirms, or is empty, opens no round."""
+        return len(self.value) > 0 or self.accused is not None
+
     def take(self, rows: NDArray[np.bool_]) -> Columns:
         """Some of the rows, everything else unchanged."""
         known, new = rows[: len(self.known)], rows[len(self.known) :]

@@ -67,7 +67,7 @@ class Entry:
     @cached_property
     def is_news(self) -> bool:
         """Whether it writes or accuses; an item that only affirms, or is empty, opens no round."""
-        return len(self.columns.value) > 0 or self.columns.accused is not None
+        return self.columns.is_news
 
     @cached_property
     def place(self) -> bytes:

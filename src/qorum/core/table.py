@@ -74,6 +74,10 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a round was agreed on during this sync; False while cut off or waiting for a quorum."""
 
 
+NO_SEAT = -1
+"""In place of a member's index."""
+
+
 class Transport(Protocol):
     """Whatever carries a table's effects out: the in-process network, or a node."""
 
@@ -85,12 +89,26 @@ class FederatedQTable:
     """An agent, its evidence on the way into the federation, and the federation's view on the way back."""
 
     def __init__(
-        self, genesis: Genesis, me: int, engine: Engine, random: Random, agent: QAgent | None = None
+        self,
+        genesis: Genesis,
+        me: int,
+        engine: Engine,
+        random: Random,
+        agent: QAgent | None = None,
+        *,
+        member: Member | None = None,
     ) -> None:
+        """The table of member `me`. member: it, if it goes on after a restart; its agent then acts on what it agreed.
+
+        A newcomer that waits to be admitted, or who has left, goes by `NO_SEAT`.
+
+        Raises `ConfigError` if the agent learns something else than the federation agreed on.
+        """
         self.genesis = genesis
         self.config = genesis.config
         self.me = me
-        self.member = Member(genesis, me, engine, random)
+        """Index of the member; `NO_SEAT` before a round has admitted it, and once it has left."""
+        self.member = member or Member(genesis, me, engine, random)
         self.agent = agent or agent_for(genesis.config, seed=random.getrandbits(32))
         _check_fits(self.agent, self.config)
         self.transport: Transport | None = None
@@ -99,8 +117,14 @@ class FederatedQTable:
         """Interactions of the agent at its last contribution."""
         self._committed_since = True
         """Whether a round was agreed on since the last contribution."""
+        self.said_news = False
+        """Whether the newest contribution wrote or accused."""
         self._sent = self._received = 0
         self._heads = self.member.state.heads
+        if member is not None:
+            if me != NO_SEAT:
+                self._author.resume(member.state)
+            self.agent.adopt(self.view)
 
     # --- the founding record's fields ---
 
@@ -112,8 +136,8 @@ class FederatedQTable:
     @property
     def peers(self) -> tuple[str, ...]:
         """Public keys, in hex, of the other members."""
-        keys = enumerate(self.genesis.public_keys)
-        return tuple(key.hex() for member, key in keys if member != self.me)
+        roster = self.member.roster
+        return tuple(roster.key(member).hex() for member in roster.active if member != self.me)
 
     @property
     def consensus_state(self) -> ConsensusState:
@@ -131,7 +155,7 @@ class FederatedQTable:
         """Own evidence that the next contribution would write, as records."""
         evidence = self._evidence()
         rows = self._author.changed(evidence, self.member.state)
-        peer = self.genesis.public_keys[self.me].hex()
+        peer = (self.member.key or b"").hex()
         columns = (evidence.state_hash, evidence.action, evidence.value, evidence.visits)
         return [
             QUpdate(peer, int(s), int(a), float(q), int(v), timestamp=self.member.state.round)
@@ -148,6 +172,11 @@ class FederatedQTable:
         """The newest table that the federation agreed on; the same bits at every member."""
         return self.member.state.table
 
+    @property
+    def view(self) -> QTable:
+        """What the agent is given to act on after a round: the agreed table, gated by its own evidence."""
+        return personal_view(self.member.state, self._evidence())
+
     def status(self) -> str:
         """Two lines for a person: what the member is doing or waiting for, and what its federation can bear."""
         return f"{status(self.member)}\n{tolerance(self.member.roster)}"
@@ -163,14 +192,30 @@ class FederatedQTable:
         """
         return self._contributed_at + self.config.sync_after_interactions if self._committed_since else None
 
-    def contribute(self) -> list[Effect]:
-        """State the agent's evidence in a signed contribution; empty if nothing changed."""
-        if not self.member.may_contribute:
+    @property
+    def may_contribute(self) -> bool:
+        """Whether the member has a seat, and all it has said so far is signed."""
+        return self.me != NO_SEAT and self.member.may_contribute
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the agent has learned since the last contribution, or that one is not agreed on."""
+        return not self._committed_since or self.agent.interactions > self._contributed_at
+
+    def contribute(self, *, only_news: bool = False) -> list[Effect]:
+        """State the agent's evidence in a signed contribution; an empty one if nothing changed.
+
+        only_news: rather none than an empty one. Nobody opens a round for that, and its author would wait for one.
+        """
+        if not self.may_contribute:
             raise QorumError(f"cannot contribute now: {status(self.member)}")
         state, evidence = self.member.state, self._evidence()
         columns = self._author.write(self._stated(evidence), state, afresh=self.member.restates)
-        self._sent += max(1, len(columns.value))
+        self.said_news = columns.is_news
         self._contributed_at = self.agent.interactions
+        if only_news and not columns.is_news:
+            return []
+        self._sent += max(1, len(columns.value))
         effects = self.member.contribute(columns)
         if not self._committed_since:  # cut off: act on what this side has heard since
             newer = self.member.streams.newer(state.round + 1)
@@ -181,11 +226,33 @@ class FederatedQTable:
     def on_committed(self, committed: Committed) -> None:
         """Act on a newly agreed round: catch liars, and take over the new view."""
         state = committed.state
+        self._take_seat(state)
         self._received += state.written_since(self._heads, but_by=self.me)
         self._heads = state.heads
-        self._author.accuse(self._caught(state))
+        if self.me != NO_SEAT:
+            self._author.accuse(self._caught(state))
         self.agent.adopt(personal_view(state, self._evidence()))
         self._committed_since = True
+
+    def _take_seat(self, state: State) -> None:
+        """Write as whom the newest membership says this is."""
+        seat = None if self.member.key is None else state.roster.seat_of(self.member.key)
+        if seat is None:
+            self.me = NO_SEAT
+        elif seat != self.me:
+            self.me, self._author = seat, Author(self.genesis, seat)
+            self._author.resume(state)
+
+    def replace_agent(self, agent: QAgent) -> None:
+        """Let another agent, which has no experience yet, live as this member: it goes on with that of the one before.
+
+        Raises `ConfigError` if it learns something else than the federation agreed on, and `StoreError` if it has
+        experience; nothing is changed.
+        """
+        _check_fits(agent, self.config)
+        agent.restore(self.agent.dump())
+        self.agent = agent
+        agent.adopt(self.view)
 
     def _evidence(self) -> Evidence:
         return self.agent.evidence(self.member.state.table)
@@ -204,7 +271,10 @@ class FederatedQTable:
         """Contribute, wait until a round is agreed or `timeout_s` of the transport's time has passed, and report."""
         if self.transport is None:
             raise ConfigError("this table is on no network; create it with create_federated_qtable or join a swarm")
-        agreed = self.transport.sync(self, timeout_s)
+        return self.result(self.transport.sync(self, timeout_s))
+
+    def result(self, agreed: bool) -> SyncResult:
+        """What was done since the last time this was asked. agreed: whether a round was agreed on."""
         state = self.member.state
         commit = self.member.last_commit
         result = SyncResult(

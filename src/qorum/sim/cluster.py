@@ -21,12 +21,12 @@ from qorum.core.genesis import Genesis
 from qorum.core.member import Engine, Member
 from qorum.core.messages import Contribution
 from qorum.core.roster import Roster
+from qorum.core.sharing import shared_engine
 from qorum.merge.fixed import Ints
 from qorum.sim.host import NO_SEAT, Host, never
 from qorum.sim.keys import Keys
 from qorum.sim.network import Links, Network, Timeline
 from qorum.sim.operators import Operators
-from qorum.sim.sharing import shared_engine
 
 JOIN_SHARE = 0.25
 """Share of `collect_ms` within which an idle member joins an open window."""

@@ -23,6 +23,7 @@ from qorum.core.cells import Cells
 from qorum.core.columns import EMPTY, Columns
 from qorum.core.genesis import Genesis
 from qorum.core.quorum import Quorum
+from qorum.core.sharing import shared_engine
 from qorum.errors import ConfigError
 from qorum.merge.fixed import Ints
 from qorum.sim.behaviours.catalogue import BEHAVIOURS
@@ -40,7 +41,6 @@ from qorum.sim.invariants.watch import SAFETY, Watch
 from qorum.sim.keys import quick_keys, real_keys
 from qorum.sim.meter import Meter
 from qorum.sim.network import Links
-from qorum.sim.sharing import shared_engine
 from qorum.sim.trace import Trace
 
 STATES, NAMED_CELLS = 1_000, 400

@@ -21,13 +21,13 @@ from qorum.core.genesis import Genesis
 from qorum.core.member import Engine, Member
 from qorum.core.messages import Bundle, Commit, Proposal, Votes
 from qorum.core.roster import Roster
+from qorum.core.sharing import shared_engine
 from qorum.sim.cluster import GUESTS, Witness, random_columns, united, unsaid
 from qorum.sim.host import Host
 from qorum.sim.keys import quick_keys
 from qorum.sim.lies import Liars
 from qorum.sim.network import Timeline
 from qorum.sim.script import TIMERS, Crash, Setup, Step
-from qorum.sim.sharing import shared_engine
 
 FETCHES = 12
 """Hops that fetching may take within a step: an announcement, a pull, its answer, twice over, and a tick's exchange."""

@@ -16,10 +16,10 @@ from qorum.config import FederationConfig
 from qorum.core.effects import Blame, Committed, Effect, Equivocation, Persist, Send, SetTimer, Sign, WindowOpened
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine
+from qorum.core.sharing import shared_engine
 from qorum.core.table import FederatedQTable
-from qorum.identity import Identity
+from qorum.identity import Identity, verify
 from qorum.sim.network import Links, Network, Timeline
-from qorum.sim.sharing import shared_engine
 
 MakeTable = Callable[[Genesis, int, Engine, Random, QAgent | None], FederatedQTable]
 
@@ -91,7 +91,7 @@ class Swarm:
         self._pulse = hashlib.sha256()
         network_random = Random(_seed(seed, "network"))
         self.network = Network(self.timeline, links, network_random, genesis.members, self._deliver)
-        engine = shared_engine(genesis)
+        engine = shared_engine(genesis, verify)
         self.tables: list[FederatedQTable] = []
         for me in range(genesis.members):
             random = Random(_seed(seed, f"member {me}"))

@@ -1,7 +1,7 @@
-"""Results shared between simulated members: pure functions of their input, so sharing changes nothing but time.
+"""Results shared by the members of one process: pure functions of their input, so sharing changes nothing but time.
 
-Every simulated member verifies every signature, decodes every frame and merges every round; each of these is done once
-and remembered for a while.
+Each member verifies every signature, decodes every frame and merges every round; where many live in one process, each
+of these is done once and remembered for a while.
 """
 
 from __future__ import annotations
@@ -20,29 +20,34 @@ from qorum.core.messages import Change, Item, Items, Message, Votes
 from qorum.core.roster import Roster
 from qorum.core.state import Entry, State
 from qorum.core.verify import Verify
-from qorum.identity import verify
 
 _hash_of = attrgetter("hash")
 Decode = Callable[[bytes], Message]
 Forged = Callable[[Votes, int, Roster, Verify], int | None]
 
 ITEMS = 1 << 16
-"""Items kept."""
+"""Items kept at most."""
 STATES = 32
 """States kept; they are large."""
 
 
-def shared_engine(genesis: Genesis, verify: Verify = verify) -> Engine:
-    """The core's costly functions with a memory that all members of one simulation share."""
-    remember = lru_cache(64 * genesis.members + 1024)
+def shared_engine(
+    genesis: Genesis, verify: Verify, *, results: int | None = None, states: int = STATES
+) -> Engine:
+    """The core's costly functions with a memory that all members of one process share.
+
+    results: how many of each function are remembered, by default enough for all members of the federation at once.
+    """
+    results = results or 64 * genesis.members + 1024
+    remember = lru_cache(results)
     check = remember(verify)
     read = remember(lambda item, key: Entry.read(item, key, genesis, check))
     return Engine(
         verify=check,
         forged=_checking(remember(lambda votes, roster_hash: _Proven()), check),
         read=lambda item, key, _genesis, _verify: read(item, key),
-        apply=_remembering_apply(),
-        decode=_interning(remember),
+        apply=_remembering_apply(states),
+        decode=_interning(remember, min(ITEMS, 4 * results)),
     )
 
 
@@ -67,14 +72,14 @@ def _checking(proven_of: Callable[[Votes, bytes], _Proven], check: Verify) -> Fo
     return first_forged
 
 
-def _interning(remember: Callable[[Decode], Decode]) -> Decode:
+def _interning(remember: Callable[[Decode], Decode], limit: int) -> Decode:
     """Decoding that gives one object for one item, whatever frames it comes in."""
     items: dict[Item, Item] = {}
 
     def decode(frame: bytes) -> Message:
         message = wire.decode(frame)
         if isinstance(message, Items):
-            if len(items) > ITEMS:
+            if len(items) > limit:
                 items.clear()
             message = Items(tuple(items.setdefault(item, item) for item in message.items))
         return message
@@ -82,14 +87,14 @@ def _interning(remember: Callable[[Decode], Decode]) -> Decode:
     return remember(decode)
 
 
-def _remembering_apply() -> Callable[[State, list[Entry], Change | None], State]:
+def _remembering_apply(limit: int) -> Callable[[State, list[Entry], Change | None], State]:
     results: OrderedDict[tuple[object, ...], State] = OrderedDict()
 
     def apply(state: State, entries: list[Entry], change: Change | None) -> State:
         key = (state.hash, change, *map(_hash_of, entries))
         if key not in results:
             results[key] = state.apply(entries, change)
-            if len(results) > STATES:
+            if len(results) > limit:
                 results.popitem(last=False)
         return results[key]
 
