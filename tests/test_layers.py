@@ -10,14 +10,16 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "qorum"
 LAYERS = [
-    {"cli"},
+    {"cli", "node_cli", "store_cli"},
     {"lab"},
     {"__init__"},
     {"federation"},
     {"sim"},
+    {"node"},
+    {"store"},
     {"core"},
     {"agent", "merge", "identity"},
-    {"experience", "qtable"},
+    {"experience", "qtable", "exchange"},
     {"encoding", "evidence", "config"},
     {"errors"},
 ]

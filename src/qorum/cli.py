@@ -25,6 +25,9 @@ try:
 except ImportError as error:
     raise MissingExtra("typer", "cli", "the qorum command") from error
 
+from qorum.node_cli import commands as node_commands
+from qorum.store_cli import commands as store_commands
+
 app = typer.Typer(
     name="qorum",
     help="Fleets of tabular Q-learning agents that learn as one: no server, and up to a third of them may lie.",
@@ -34,6 +37,8 @@ app = typer.Typer(
 )
 bench = typer.Typer(help="Measure, side by side with a peer in one run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+app.add_typer(node_commands)
+app.add_typer(store_commands)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
@@ -127,6 +132,20 @@ def bench_merge(
     _print(result, as_json)
 
 
+@bench.command("store")
+def bench_store(
+    members: Annotated[list[int] | None, typer.Option(help="Members that write at once; several times.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long each measurement takes.")] = 2.0,
+    size: Annotated[int, typer.Option(help="Bytes of a record.")] = 1_000,
+    folder: Annotated[Path | None, typer.Option(help="On the disk to measure; a temporary one by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How fast members make records durable together, next to a bare file that is synced after every write."""
+    from qorum.lab.storing import store_bench
+
+    _print(store_bench(members or (1, 7, 64), seconds, size, folder), as_json)
+
+
 @bench.command("learning")
 def bench_learning(
     task: Annotated[list[str] | None, typer.Option(help="A task; may be given several times. All by default.")] = None,
@@ -208,8 +227,14 @@ def arena(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Take the parts of the defence away, one by one.")
     ] = False,
+    accusing: Annotated[
+        bool, typer.Option("--accusing", help="Liars also accuse every honest member, from the start.")
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Two tasks, few attacks and rules, in under two minutes.")
+    ] = False,
+    protocol: Annotated[
+        bool, typer.Option("--protocol", help="With full rounds and gossip, bit by bit next to the direct merge.")
     ] = False,
     folder: Annotated[
         Path, typer.Option(help="For the runs, the report and a picture; what was killed goes on from there.")
@@ -224,9 +249,12 @@ def arena(
     given: dict[str, Any] = {
         "tasks": task and tuple(task), "attacks": attack and tuple(attack), "rules": rule and tuple(rule),
         "fractions": fraction and tuple(fraction), "members": members, "seeds": seeds, "steps": steps, "pulls": pulls,
-        "ablation": ablation or None,
+        "ablation": ablation or None, "accusing": accusing or None,
     }  # fmt: skip
     chosen = {name: value for name, value in given.items() if value is not None}
+    if protocol:
+        _arena_protocol(chosen, quick, folder, as_json)
+        return
     grid = replace(grids.QUICK if quick else grids.Grid(), **chosen)
     with _bars(ring.STAGES) as progress:
         result = ring.arena(grid, folder, progress)
@@ -500,6 +528,51 @@ def _print_arena(result: dict[str, Any]) -> None:
         f"report: {Path(result['report']).resolve()}   ({result['wall_s']:.0f} s)",
         soft_wrap=True,
     )
+
+
+def _arena_protocol(chosen: dict[str, Any], quick: bool, folder: Path, as_json: bool) -> None:
+    """`qorum arena --protocol`."""
+    from qorum.lab.arena import protocol
+
+    grid = replace(protocol.QUICK if quick else protocol.GRID, **chosen)
+    with _bars(protocol.STAGES) as progress:
+        result = protocol.protocol_arena(grid, folder, progress)
+    result |= {"quick": quick, "command": shlex.join(["qorum", *sys.argv[1:]])}
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    for group in dict.fromkeys((row["task"], row["liars"]) for row in result["rows"]):
+        _print_rounds([row for row in result["rows"] if (row["task"], row["liars"]) == group])
+    _console().print(
+        "value: of the honest agents' policies, 0 = best trivial policy, 1 = optimum; worst: of any agent\n"
+        "direct: another run of the same attack, merged without the protocol\n"
+        "caught, wronged: shares of the liars and of the honest members that are excluded or evicted\n"
+        "late: rounds that were not agreed in their first term; kB: what a member received per round\n"
+        "same: every honest member held, in every round, what a direct merge makes of the contributions in it, bit by "
+        f"bit\n({result['wall_s']:.0f} s)",
+        soft_wrap=True,
+    )
+
+
+def _print_rounds(rows: list[dict[str, Any]]) -> None:
+    """A line for each bout that went through the protocol, all on one task with as many liars."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    first = rows[0]
+    title = f"{first['task']}: {first['members']} members, {first['liars']} lying, {first['steps']} steps each"
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    numbers = ("value", "worst", "direct", "caught", "wronged", "rounds", "late", "kB", "same")
+    for heading in ("attack", *numbers):
+        table.add_column(heading, justify="left" if heading == "attack" else "right", no_wrap=True)
+    for row in rows:
+        values = (row["normalised_value"], row["worst_honest_value"], row["direct"]["normalised_value"])
+        rates = ("" if row[key] is None else f"{row[key]:.0%}" for key in ("true_positive_rate", "false_positive_rate"))
+        size = f"{row['bytes_per_member_and_round']['mean'] / 1000:.0f}"
+        counts = (str(row["rounds"]), str(row["later_terms"]), size, "yes" if row["same_bits"] else "NO")
+        shown = (f"{value:.2f}" for value in values)
+        table.add_row(row["attack"].replace("_", " "), *shown, *rates, *counts)
+    _console().print(table)
 
 
 def _print_bouts(task: str, rows: list[dict[str, Any]]) -> None:

@@ -43,7 +43,7 @@ def _solved(reward: NDArray[np.float64], onward: NDArray[np.float64], after: NDA
     states = len(reward)
     place = np.arange(states)[:, None] * states + after
     moves = np.bincount(place.ravel(), onward.ravel(), states * states).reshape(states, states)
-    return np.linalg.solve(np.eye(states) - moves, reward)
+    return np.asarray(np.linalg.solve(np.eye(states) - moves, reward), dtype=np.float64)
 
 
 def _swept(reward: NDArray[np.float64], onward: NDArray[np.float64], after: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,0 +1,1 @@
+"""The node: members of a federation on real sockets and disks, in real time."""

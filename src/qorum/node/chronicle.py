@@ -1,0 +1,94 @@
+"""`Chronicle`: what happened at the members of a node, for its status, its log, and whoever measures it."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from qorum.core.effects import Blame, Committed, Equivocation
+from qorum.node.host import Host
+
+ROUNDS = 1024
+"""Newest rounds of each member that are remembered,"""
+LATENCIES = 4096
+"""and newest sync latencies of all of them."""
+
+log = logging.getLogger("qorum.node")
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it, as a node writes it down when it ends."""
+
+    members: dict[int, dict[int, str]]
+    """Member -> round -> hash of the agreed state, in hex."""
+    latencies_s: list[float]
+    """From a contribution to the commit that holds it, at its author."""
+    rss_mb: float
+    errors: list[str]
+    """What ought not to have happened."""
+
+
+class Chronicle:
+    """A witness of all hosts of a node."""
+
+    def __init__(self) -> None:
+        self.rounds: dict[int, dict[int, str]] = {}
+        self.latencies: deque[float] = deque(maxlen=LATENCIES)
+        self.newest = 0
+        """Newest round that any of them agreed on."""
+        self.committed = 0
+        """Rounds agreed on since the start, by the member that saw most."""
+        self.blames = 0
+        self.errors: deque[str] = deque(maxlen=64)
+        self._count: dict[int, int] = {}
+
+    def agreed(self, host: Host, committed: Committed, latencies: Sequence[float]) -> None:
+        """A round is agreed and durable."""
+        state, rounds = committed.state, self.rounds.setdefault(host.me, {})
+        rounds[state.round] = state.hash.hex()
+        if len(rounds) > ROUNDS:
+            del rounds[next(iter(rounds))]
+        self.newest = max(self.newest, state.round)
+        self.latencies += latencies
+        self._count[host.me] = self._count.get(host.me, 0) + 1
+        self.committed = max(self.committed, self._count[host.me])
+        facts = {"member": host.me, "round": state.round, "term": committed.term, "state": state.hash.hex()[:16]}
+        log.info("agreed", extra={"facts": {**facts, "cells": len(state.cells), "skipped": committed.skipped}})
+
+    def blamed(self, host: Host, blame: Blame) -> None:
+        """A peer sent what no honest member sends."""
+        self.blames += 1
+        self._note("blamed", host, peer=blame.peer, reason=blame.reason)
+
+    def equivocated(self, host: Host, proof: Equivocation) -> None:
+        """A member signed two bodies for one slot."""
+        self._note("equivocated", host, peer=proof.member)
+
+    def failed(self, host: Host, reason: str) -> None:
+        """A host has stopped by itself."""
+        self._note("stopped", host, reason=reason)
+
+    def _note(self, what: str, host: Host, **facts: object) -> None:
+        self.errors.append(f"member {host.me} {what}: {', '.join(f'{name} {fact}' for name, fact in facts.items())}")
+        log.warning(what, extra={"facts": {"member": host.me, **facts}})
+
+    def account(self) -> Account:
+        """All of it."""
+        return Account(
+            members=self.rounds, latencies_s=list(self.latencies), rss_mb=resident_mb(), errors=list(self.errors)
+        )
+
+
+def resident_mb() -> float:
+    """Memory of this process that is in use [MB]; the most there ever was where the system tells less."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            line = next(line for line in file if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024 / 1e6
+    except (OSError, StopIteration):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -1,0 +1,106 @@
+"""`NodeConfig`: what a node is told before it starts: one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from qorum.errors import ConfigError
+from qorum.node.budget import Budgets
+
+PATHS = ("genesis", "data", "token")
+TLS_PATHS = ("certificate", "key", "ca")
+
+Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):\d{1,5}$")]
+"""host:port; an IPv6 address in brackets."""
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files of PEM."""
+
+    certificate: Path
+    """Of this node, and after it those that lead to an authority, if there is one."""
+    key: Path
+    """Its private key; nobody else may read it."""
+    ca: Path | None = None
+    """An authority: then each end of a link must show a certificate of it, besides proving its members."""
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One node. Paths are absolute, or relative to where the process runs."""
+
+    genesis: Path
+    """What the federation was founded with."""
+    data: Path
+    """Folder, or file, of all that the node must not forget."""
+    listen: Address
+    """Address of its one port; port 0 takes a free one."""
+    members: Annotated[tuple[Path, ...], Meta(min_length=1, max_length=4096)]
+    """Key files of the members that it hosts."""
+    peers: tuple[Address, ...] = ()
+    """Addresses of other nodes; of two nodes, one that knows the other suffices."""
+    tls: Tls | None = None
+    """None only on loopback, or with `insecure`."""
+    token: Path | None = None
+    """File with what requests to the API must carry; needed where others than this machine can reach it."""
+    insecure: bool = False
+    """Speak to other machines without TLS: on a network that is closed to all others."""
+    log: Literal["json", "text"] = "json"
+    budgets: Budgets = Budgets()
+
+
+def load_config(path: str | PathLike[str]) -> NodeConfig:
+    """The configuration in a file; paths in it are relative to it.
+
+    Raises `ConfigError` if it cannot be read, or names a field that there is not, of a wrong type or out of range.
+    """
+    path = Path(path)
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration at {path}: {error.strerror}") from error
+    except ValueError as error:  # no TOML, or no text
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    _check_names(path, fields)
+    try:
+        return msgspec.convert(_anchored(fields, path.parent), NodeConfig, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _check_names(path: Path, fields: dict[str, Any]) -> None:
+    kinds: dict[str, type[msgspec.Struct]] = {"": NodeConfig, "tls": Tls, "budgets": Budgets}
+    for table, kind in kinds.items():
+        given = fields if not table else fields.get(table, {})
+        unknown = sorted(set(given) - set(kind.__struct_fields__)) if isinstance(given, dict) else []
+        if unknown:
+            place = f" in [{table}]" if table else ""
+            known = ", ".join(kind.__struct_fields__)
+            raise ConfigError(f"{path}: unknown field {unknown[0]}{place}; the fields are: {known}")
+
+
+def _anchored(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same with paths that start from `folder`. Values of a wrong type are left for msgspec to refuse."""
+    tls, members = fields.get("tls"), fields.get("members")
+    fields = fields | {name: _join(folder, fields[name]) for name in PATHS if name in fields}
+    if isinstance(members, list):
+        fields["members"] = [_join(folder, member) for member in members]
+    if isinstance(tls, dict):
+        fields["tls"] = tls | {name: _join(folder, tls[name]) for name in TLS_PATHS if name in tls}
+    return fields
+
+
+def _join(folder: Path, path: Any) -> Any:
+    return folder / path if isinstance(path, str) else path
+
+
+def _path(kind: type, value: Any) -> Any:
+    """Strict: only what `_anchored` has made a path is one."""
+    if isinstance(value, kind):
+        return value
+    raise ValueError(f"expected a path, got {value!r}")

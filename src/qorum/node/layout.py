@@ -1,0 +1,126 @@
+"""`lay_out`: the files of a new federation: keys, genesis, certificates, and one configuration for each node."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from string import ascii_lowercase
+
+import msgspec
+
+from qorum.config import FederationConfig
+from qorum.core.genesis import Genesis
+from qorum.errors import ConfigError
+from qorum.identity import Identity
+from qorum.node.api import is_loopback
+from qorum.node.certificates import write_certificate
+from qorum.node.genesis_file import save_genesis
+
+GENESIS = "genesis.json"
+TOKEN_BYTES = 24
+
+
+class NodeFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of the new federation."""
+
+    config: str
+    """Path of its configuration."""
+    address: str
+    members: tuple[str, ...]
+    """Names of its members."""
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written."""
+
+    federation: str
+    """Hash of the genesis, in hex."""
+    genesis: str
+    """Path."""
+    nodes: tuple[NodeFiles, ...]
+
+
+def lay_out(folder: Path, config: FederationConfig, members: int, addresses: Sequence[str], *, tls: bool) -> Layout:
+    """Write all files for `members` agents on as many nodes as there are addresses, `host:port` each.
+
+    Nodes get the same number of members, the first ones one more. tls: whether nodes speak it to each other and to
+    agents. Raises `ConfigError` if the folder has something in it, or a number makes no sense.
+    """
+    _check(folder, members, addresses)
+    folder.mkdir(parents=True, exist_ok=True)
+    identities = [Identity.generate() for _ in range(members)]
+    genesis = Genesis(tuple(identity.public_key for identity in identities), config)
+    save_genesis(genesis, folder / GENESIS)
+    names = [f"agent-{me:0{len(str(members - 1))}d}" for me in range(members)]
+    hosts, nodes = _names(len(addresses)), []
+    for number, host in enumerate(hosts):
+        mine = range(number * members // len(hosts), (number + 1) * members // len(hosts))
+        (folder / host / "keys").mkdir(parents=True, mode=0o700)
+        for me in mine:
+            identities[me].save(folder / host / "keys" / f"{names[me]}.pem")
+        own = [names[me] for me in mine]
+        text = _config(host, own, addresses, number, tls=tls, token=_token(folder / host, addresses[number]))
+        if tls:
+            write_certificate(folder / host / "certificate.pem", folder / host / "key.pem", _host(addresses[number]))
+        (folder / f"{host}.toml").write_text(text, encoding="utf-8")
+        path = str(folder / f"{host}.toml")
+        nodes.append(NodeFiles(config=path, address=addresses[number], members=tuple(own)))
+    return Layout(federation=genesis.federation.hex(), genesis=str(folder / GENESIS), nodes=tuple(nodes))
+
+
+def _check(folder: Path, members: int, addresses: Sequence[str]) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} exists and was left as it is; name a new folder, or an empty one")
+    if not 1 <= len(addresses) <= members:
+        raise ConfigError(f"{len(addresses)} nodes for {members} members; allowed: 1 to {members}")
+    if len(set(addresses)) != len(addresses):
+        raise ConfigError(f"two nodes with the address {max(addresses, key=addresses.count)}; give each its own")
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+            raise ConfigError(f"address {address!r} is not host:port, as 10.0.0.1:7400")
+
+
+def _names(count: int) -> list[str]:
+    """host-a, host-b, ...; host-001, ... where the letters do not suffice."""
+    if count <= len(ascii_lowercase):
+        return [f"host-{letter}" for letter in ascii_lowercase[:count]]
+    return [f"host-{number:0{len(str(count))}d}" for number in range(1, count + 1)]
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0].strip("[]")
+
+
+def _token(folder: Path, address: str) -> bool:
+    """Write a token for the API, where others than this machine can reach it."""
+    if is_loopback(_host(address)):
+        return False
+    handle = os.open(folder / "token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(f"{secrets.token_urlsafe(TOKEN_BYTES)}\n")
+    return True
+
+
+def _config(host: str, names: list[str], addresses: Sequence[str], own: int, *, tls: bool, token: bool) -> str:
+    """The configuration of a node, as text. Paths are relative to the file."""
+    peers = [address for number, address in enumerate(addresses) if number != own]
+    lines = [
+        "# A node of a qorum federation. Start it with: qorum node THIS-FILE",
+        f'genesis = "{GENESIS}"',
+        f'data = "{host}/data"',
+        f'listen = "{addresses[own]}"',
+        f"members = [{_quoted(f'{host}/keys/{name}.pem' for name in names)}]",
+        f"peers = [{_quoted(peers)}]",
+    ]
+    if token:
+        lines.append(f'token = "{host}/token"')
+    if tls:
+        lines += ["", "[tls]", f'certificate = "{host}/certificate.pem"', f'key = "{host}/key.pem"']
+    return "\n".join([*lines, ""])
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return ", ".join(f'"{text}"' for text in texts)

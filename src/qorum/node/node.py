@@ -1,0 +1,206 @@
+"""`Node`: store, members, links and server of one process, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+
+import numpy as np
+
+from qorum.core.effects import Blame, Committed, Equivocation
+from qorum.core.roster import Roster
+from qorum.core.sharing import shared_engine
+from qorum.errors import ConfigError
+from qorum.identity import Identity, verify
+from qorum.node.attach import read_token
+from qorum.node.birth import host_of
+from qorum.node.chronicle import Chronicle, resident_mb
+from qorum.node.config import NodeConfig
+from qorum.node.genesis_file import load_genesis
+from qorum.node.host import Host
+from qorum.node.links import Links
+from qorum.node.metrics import Metrics
+from qorum.node.server import Server
+from qorum.node.status import NodeStatus, Seconds, member_status, standing_of, tolerance_of
+from qorum.node.websocket import WebSockets
+from qorum.store import Store
+
+STATES = 4
+"""Agreed states that members share the making of; they are large."""
+
+
+class Node:
+    """One process' part in a federation. Lives in the event loop that `start` is called in."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self.config = config
+        self.chronicle = Chronicle()
+        self.hosts: dict[str, Host] = {}
+        """By name: that of the file with the member's key."""
+        self.stopping = ""
+        """What is being stopped."""
+        self._begun = time.monotonic()
+        self._metrics = Metrics()
+        self._parts: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        """What is up, and how it is stopped: the last first."""
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Come up. Raises a `QorumError` that says what is wrong; then nothing is left running."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End: members first, whose last words still leave; the store last, once it holds all they said."""
+        while self._parts:
+            self.stopping, stop = self._parts.pop()
+            await stop()
+        self.stopping = ""
+
+    async def _start(self) -> None:
+        config = self.config
+        identities = {path.stem: Identity.load(path) for path in config.members}
+        if len(identities) < len(config.members):
+            raise ConfigError("`members` names two key files of one name; give each a name of its own")
+        self._store = await asyncio.to_thread(Store.open, config.data, load_genesis(config.genesis))
+        self._parts.append(("the store", self._close_store))
+        self._raise_hosts(identities)
+        transport = WebSockets(config.tls, self._metrics)
+        self._links = Links(
+            self._furthest.member.roster,
+            list(identities.values()),
+            transport,
+            config.peers,
+            self._deliver,
+            metrics=self._metrics,
+            budgets=config.budgets,
+            insecure=config.insecure,
+        )
+        self._meet(self._furthest.member.roster)
+        token = None if config.token is None else read_token(config.token)
+        self._server = Server(self, config.listen, transport.handler, tls=transport.server_tls, token=token)
+        await self._server.start()
+        self._parts.append(("the server", self._server.stop))
+        await self._links.start()
+        self._parts.append(("links to other nodes", self._links.stop))
+        for name, host in self.hosts.items():
+            host.start()
+            self._parts.append((f"member {name}", host.stop))
+        self._metrics.members.set(len(self.hosts))
+
+    def _raise_hosts(self, identities: dict[str, Identity]) -> None:
+        genesis = self._store.genesis
+        engine = shared_engine(genesis, verify, results=4 * genesis.members + 512, states=STATES)
+        for name, identity in identities.items():
+            self.hosts[name] = host_of(identity, self._store, engine, self._route, self)
+
+    async def _close_store(self) -> None:
+        await asyncio.to_thread(self._store.close)
+
+    # --- frames ---
+
+    def _route(self, sender: bytes, to: tuple[int, ...], frame: bytes) -> None:
+        self._links.send(self._links.id_of(sender), to, frame)
+
+    def _deliver(self, to: int, sender: int, frame: bytes) -> None:
+        host = self._by_id.get(to)
+        if host is not None:
+            host.receive(sender, frame)
+
+    def _meet(self, roster: Roster) -> None:
+        """Know everybody by the ids of a new membership."""
+        self._links.update(roster)
+        self._by_id = {self._links.id_of(host.key): host for host in self.hosts.values()}
+
+    # --- what happens at its hosts: `host.Witness` ---
+
+    def agreed(self, host: Host, committed: Committed, latencies: Sequence[float]) -> None:
+        """A round is agreed and durable."""
+        is_first = committed.state.round > self.chronicle.newest
+        self.chronicle.agreed(host, committed, latencies)
+        if committed.epochs:
+            self._meet(committed.state.roster)
+        for latency in latencies:
+            self._metrics.sync_seconds.observe(latency)
+        if is_first:
+            self._metrics.rounds.inc()
+            self._metrics.round.set(committed.state.round)
+            self._metrics.excluded.set(int(committed.state.excluded.sum()))
+
+    def blamed(self, host: Host, blame: Blame) -> None:
+        """A peer sent what no honest member sends."""
+        self.chronicle.blamed(host, blame)
+        self._links.blame(blame.peer, blame.reason)
+
+    def equivocated(self, host: Host, proof: Equivocation) -> None:
+        """A member signed two bodies for one slot."""
+        self.chronicle.equivocated(host, proof)
+        self._metrics.equivocations.inc()
+
+    def failed(self, host: Host, reason: str) -> None:
+        """A host has stopped by itself."""
+        self.chronicle.failed(host, reason)
+        self._metrics.members.set(sum(host.is_up for host in self.hosts.values()))
+        self._metrics.store_failed.set(self._store.failed is not None)
+
+    # --- what others ask ---
+
+    def host(self, member: str | int | None = None) -> Host:
+        """The host of a member, by name or index; the only one if there is one only.
+
+        Raises `ConfigError`, naming those there are.
+        """
+        if member is None and len(self.hosts) == 1:
+            return next(iter(self.hosts.values()))
+        by_index = {str(host.me): host for host in self.hosts.values()}
+        found = self.hosts.get(str(member)) or by_index.get(str(member))
+        if found is None:
+            names = ", ".join(f"{name} ({host.me})" for name, host in self.hosts.items())
+            raise ConfigError(f"this node hosts no member {member!r}; it hosts {names}")
+        return found
+
+    @property
+    def ready(self) -> str | None:
+        """None if all members take part; else what is in the way."""
+        down = [f"member {name}: {host.status()}" for name, host in self.hosts.items() if not host.is_up]
+        return "; ".join(down) or (None if self.hosts else "starting")
+
+    @property
+    def listen(self) -> str:
+        """Where it listens, `host:port`."""
+        host = self.config.listen.rpartition(":")[0]
+        return f"{host}:{self._server.port}"
+
+    @property
+    def _furthest(self) -> Host:
+        return max(self.hosts.values(), key=lambda host: host.member.state.round)
+
+    def status(self) -> NodeStatus:
+        """What it says of itself."""
+        hosts, furthest = list(self.hosts.values()), self._furthest
+        return NodeStatus(
+            federation=furthest.table.genesis.federation.hex(),
+            version=version("qorum"),
+            uptime_s=time.monotonic() - self._begun,
+            listen=self.listen,
+            data=str(self.config.data),
+            state=standing_of(hosts, len(self._links.reachable)),
+            tolerance=tolerance_of(furthest),
+            founders=furthest.table.genesis.members,
+            members=tuple(member_status(host, name) for name, host in self.hosts.items()),
+            links=self._links.status(),
+            rounds_committed=self.chronicle.committed,
+            sync_latency_s=Seconds.of(list(self.chronicle.latencies)),
+            excluded=tuple(np.flatnonzero(furthest.member.state.excluded).tolist()),
+            rss_mb=resident_mb(),
+        )
+
+    def metrics(self) -> bytes:
+        """All metrics, in the text format of Prometheus."""
+        return self._metrics.text()

@@ -1,0 +1,95 @@
+"""`Server`: the one port of a node: other nodes, the API, health, metrics, and a page for people."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Protocol
+
+from aiohttp import web
+
+from qorum.errors import ConfigError
+from qorum.node.api import MAX_BODY, Api, guard, is_loopback, routes
+
+PEER = "/peer"
+CLOSE_S = 2.0
+"""Seconds that requests under way have when the node ends."""
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
+
+Peer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Served(Api, Protocol):
+    """What the server needs of a node."""
+
+    @property
+    def ready(self) -> str | None:
+        """None if all members take part; else what is in the way."""
+
+    def metrics(self) -> bytes:
+        """All metrics, in the text format of Prometheus."""
+
+
+class Server:
+    """An aiohttp server on one address."""
+
+    def __init__(
+        self, node: Served, listen: str, peer: Peer, *, tls: ssl.SSLContext | None = None, token: str | None = None
+    ) -> None:
+        """listen: `host:port`; port 0 takes a free one. peer: answers other nodes.
+
+        Raises `ConfigError` if there is no token and the address is not one of loopback.
+        """
+        host, _, port = listen.rpartition(":")
+        self._host, self._port, self._tls = host.strip("[]"), int(port), tls
+        if token is None and not is_loopback(self._host):
+            raise ConfigError(
+                f"listen is {listen}, which others can reach, and there is no token for the API: name a file with one "
+                "as `token`, or listen on 127.0.0.1"
+            )
+        app = web.Application(middlewares=[guard(token)], client_max_size=MAX_BODY)
+        app.add_routes([web.get(PEER, peer), *routes(node), *_plain(node)])
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S)
+
+    async def start(self) -> None:
+        """Listen. Raises `ConfigError` if the address cannot be had."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ConfigError(f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        await self._runner.cleanup()
+
+
+def _plain(node: Served) -> list[web.RouteDef]:
+    """What needs no token."""
+
+    async def page(request: web.Request) -> web.Response:
+        text = files("qorum.node").joinpath("page.html").read_text("utf-8")
+        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": POLICY})
+
+    async def health(request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readiness(request: web.Request) -> web.Response:
+        return web.Response(text=f"{node.ready or 'ready'}\n", status=503 if node.ready else 200)
+
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(body=node.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    return [
+        web.get("/", page),
+        web.get("/healthz", health),
+        web.get("/readyz", readiness),
+        web.get("/metrics", metrics),
+    ]

@@ -1,0 +1,245 @@
+"""The one port: the API, who may use it, health, and the page; over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from qorum.errors import ConfigError, QorumError
+from qorum.node.attach import attach
+from qorum.node.host import Host
+from qorum.node.server import Server
+from qorum.node.status import NodeStatus, Seconds, member_status, standing_of, tolerance_of
+from tests.node.builders import Neighbours, until
+
+
+class Served:
+    """Four members behind one server, of which one answers to the API as `agent`."""
+
+    def __init__(self, four: Neighbours) -> None:
+        self.four = four
+        self.ready: str | None = None
+
+    def host(self, member: str | int | None) -> Host:
+        names = {"agent": 0, **{str(me): me for me in range(4)}}
+        if str(member) not in names:
+            raise ConfigError(f"no member {member!r} here")
+        return self.four.hosts[names[str(member)]]
+
+    def metrics(self) -> bytes:
+        return b"qorum_rounds_total 1\n"
+
+    def status(self) -> NodeStatus:
+        hosts = list(self.four.hosts.values())
+        return NodeStatus(
+            federation=self.four.genesis.federation.hex(), version="0", uptime_s=1.0, listen="", data="",
+            state=standing_of(hosts, 4), tolerance=tolerance_of(hosts[0]), founders=4,
+            members=tuple(member_status(host, f"agent-{host.me}") for host in hosts), links=(), rounds_committed=0,
+            sync_latency_s=Seconds.of([1.0, 2.0, 3.0]), excluded=(), rss_mb=1.0,
+        )  # fmt: skip
+
+
+async def no_peer(request: web.Request) -> web.Response:
+    raise web.HTTPNotFound
+
+
+@asynccontextmanager
+async def serving(token: str | None = None) -> AsyncIterator[tuple[Served, str]]:
+    four = Neighbours(4)
+    node = Served(four)
+    server = Server(node, "127.0.0.1:0", no_peer, token=token)
+    await server.start()
+    try:
+        yield node, f"127.0.0.1:{server.port}"
+    finally:
+        four.end()
+        await server.stop()
+
+
+def run(scene: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+async def fetch(url: str, body: Any = None, **headers: str) -> tuple[int, str]:
+    """(status, text)."""
+    data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    if data is not None:
+        headers = {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request(f"http://{url}", data, headers)
+
+    def ask() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    return await asyncio.to_thread(ask)
+
+
+def test_health_readiness_metrics_and_the_page() -> None:
+    async def scene() -> None:
+        async with serving("secret") as (node, address):
+            assert await fetch(f"{address}/healthz") == (200, "alive\n")
+            assert await fetch(f"{address}/readyz") == (200, "ready\n")
+            node.ready = "store failed: disk full"
+            assert await fetch(f"{address}/readyz") == (503, "store failed: disk full\n")
+            assert await fetch(f"{address}/metrics") == (200, "qorum_rounds_total 1\n")
+            status, page = await fetch(f"{address}/")
+            assert status == 200
+            assert "<title>qorum node</title>" in page
+
+    run(scene)
+
+
+def test_steps_become_a_contribution_and_the_agreed_table_can_be_read() -> None:
+    async def scene() -> None:
+        async with serving() as (node, address):
+            member = f"{address}/api/v1/members/agent"
+            big = 2**64 - 1
+            steps = {"state_hash": [str(big), 5], "action": [1, 2], "reward": [0.5, 0.25]}
+            steps |= {"next_hash": [5, 6], "terminated": [False, True]}
+            assert await fetch(f"{member}/observe", steps) == (200, '{"interactions":2,"round":0}')
+            status, text = await fetch(f"{member}/sync", {"timeout_s": 10})
+            assert (status, json.loads(text)["agreed"]) == (200, True)
+            status, text = await fetch(f"{member}/table?what=agreed")
+            table = json.loads(text)
+            assert status == 200
+            assert table["round"] == node.host("agent").member.state.round
+            assert (table["state_hash"], table["action"]) == (["5", str(big)], [2, 1])
+            assert table["value"] == [0.25, 0.5]
+            status, text = await fetch(f"{address}/api/v1/status")
+            assert json.loads(text)["members"][0]["interactions"] == 2
+            assert json.loads(text)["state"] == "agreeing"
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("members/nobody/table", None, 400, "no member 'nobody'"),
+        ("members/agent/table?what=else", None, 400, "allowed: view, agreed"),
+        ("members/agent/observe", b"{", 400, "cannot read the request"),
+        ("members/agent/observe", {"state_hash": [1]}, 400, "missing required field"),
+        ("members/agent/sync", {"timeout_s": 1e9}, 400, "allowed: 0 to 600"),
+        ("members/agent/sync", {"timeout": 1}, 400, "unknown field"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_a_reason(path: str, body: Any, status: int, says: str) -> None:
+    async def scene() -> None:
+        async with serving() as (_, address):
+            answer = await fetch(f"{address}/api/v1/{path}", body)
+            assert answer[0] == status
+            assert says in answer[1]
+
+    run(scene)
+
+
+def test_a_refused_step_leaves_those_before_it() -> None:
+    async def scene() -> None:
+        async with serving() as (node, address):
+            steps = {"state_hash": [1, 2], "action": [0, 9], "reward": [0, 0], "next_hash": [2, 3]}
+            url = f"{address}/api/v1/members/agent/observe"
+            status, text = await fetch(url, {**steps, "terminated": [False, False]})
+            assert status == 400
+            assert "refused action 9" in text
+            assert node.host("agent").table.agent.interactions == 1
+            status, text = await fetch(url, {**steps, "terminated": [False]})
+            assert (status, node.host("agent").table.agent.interactions) == (400, 1)
+            assert "columns of different lengths" in text
+
+    run(scene)
+
+
+def test_an_api_with_a_token_wants_it() -> None:
+    async def scene() -> None:
+        async with serving("secret") as (_, address):
+            url = f"{address}/api/v1/status"
+            assert (await fetch(url))[0] == 401
+            assert (await fetch(url, Authorization="Bearer secrets"))[0] == 401
+            assert (await fetch(url, Authorization="Bearer secret"))[0] == 200
+
+    run(scene)
+
+
+def test_an_api_without_a_token_is_for_this_machine_and_not_for_pages_in_its_browser() -> None:
+    async def scene() -> None:
+        async with serving() as (_, address):
+            url = f"{address}/api/v1/status"
+            assert (await fetch(url, Host="evil.example"))[0] == 403
+            assert (await fetch(url, Host="localhost:1"))[0] == 200
+            sync = f"{address}/api/v1/members/agent/sync"
+            assert (await fetch(sync, b"{}", **{"Content-Type": "text/plain"}))[0] == 415
+
+    run(scene)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:7400", "10.0.0.1:7400", "[::]:7400", "example.org:7400"])
+def test_no_address_that_others_reach_without_a_token(listen: str) -> None:
+    async def scene() -> None:
+        four = Neighbours(4)
+        four.end()
+        with pytest.raises(ConfigError, match="no token"):
+            Server(Served(four), listen, no_peer)
+
+    run(scene)
+
+
+def test_a_taken_port_is_an_error_that_names_it() -> None:
+    async def scene() -> None:
+        async with serving() as (node, address):
+            server = Server(node, address, no_peer)
+            with pytest.raises(ConfigError, match=f"cannot listen on {address}"):
+                await server.start()
+
+    run(scene)
+
+
+def test_an_attached_agent_learns_with_the_fleet() -> None:
+    async def scene() -> None:
+        async with serving() as (node, address):
+            fed = await asyncio.to_thread(attach, address, "agent")
+            agent = await asyncio.to_thread(fed.agent, seed=1)
+
+            def live() -> None:
+                for step in range(30):
+                    agent.learn(step % 5, agent.act(step % 5), 0.5, (step + 1) % 5, False)
+
+            await asyncio.to_thread(live)
+            await until(lambda: node.host("agent").member.state.round >= 1, "the node contributes of its own accord")
+            result = await asyncio.to_thread(fed.sync)
+            assert result.round >= 1
+            assert node.host("agent").table.agent.interactions == 30
+            assert await asyncio.to_thread(lambda: fed.agreed_table) == node.host("agent").table.agreed_table
+            other = node.four.hosts[3].table.agent
+            assert agent.greedy(0) == other.greedy(0)
+            assert (await asyncio.to_thread(fed.status)).members[0].interactions == 30
+            await asyncio.to_thread(fed.close)
+
+    run(scene)
+
+
+def test_attaching_in_vain_says_why() -> None:
+    async def scene() -> None:
+        async with serving("secret") as (_, address):
+            with pytest.raises(QorumError, match="401 this API needs its token"):
+                await asyncio.to_thread(attach, address, "agent")
+            with pytest.raises(QorumError, match="no member 'nobody'"):
+                await asyncio.to_thread(lambda: attach(address, "nobody", token="secret"))
+            fed = await asyncio.to_thread(lambda: attach(address, token="secret"))
+            with pytest.raises(QorumError, match=r"agent has gamma 0\.5, the federation 0\.95"):
+                await asyncio.to_thread(lambda: fed.agent(gamma=0.5))
+        with pytest.raises(QorumError, match="does not answer"):
+            await asyncio.to_thread(attach, address, "agent")
+
+    run(scene)
