@@ -8,7 +8,6 @@ from typing import Any
 from qorum.agent import QAgent
 from qorum.config import FederationConfig
 from qorum.core.table import FederatedQTable, SyncResult
-from qorum.sim.swarm import Swarm
 
 
 def create_federated_qtable(
@@ -19,6 +18,8 @@ def create_federated_qtable(
     Takes a `FederationConfig`, a mapping of its fields, keywords, or several of them. The peers run the whole protocol
     in virtual time and learn nothing by themselves; reach them through `table.transport`. Raises `ConfigError`.
     """
+    from qorum.sim.swarm import Swarm  # of no use to a node, which imports this package too
+
     settings = FederationConfig.of(config, **fields)
     agents = {} if agent is None else {0: agent}
     swarm = Swarm.of(settings, settings.min_peers_for_consensus + 1, agents=agents)
