@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from qorum.core.messages import Join, Kind, Leave, Rekey
 from qorum.core.roster import Roster
 from qorum.identity import Identity
-from qorum.node.hello import TAG, Claim, Handshake, Hello, Nonces, Party, Proof
+from qorum.node.hello import STRANGERS, TAG, Claim, Handshake, Hello, Nonces, Party, Proof
 from qorum.node.refused import Reason, Refused
 from tests.node.crooks import Forger
 from tests.node.network import IDENTITIES, STRANGER, genesis_of, party_of
@@ -67,6 +67,14 @@ def test_whoever_holds_no_seat_may_say_so() -> None:
     shake(dialler, listener)
     assert listener.peer is not None
     assert not listener.peer.seated
+
+
+def test_a_crowd_that_anybody_can_make_up_is_refused_before_any_signature_is_checked() -> None:
+    crowd = [Identity.from_seed(number.to_bytes(32, "big")) for number in range(100, 101 + STRANGERS)]
+    dialler, listener = pair(crowd[1:])
+    shake(dialler, listener)
+    forged = [Forger(identity, STRANGER) for identity in crowd]
+    assert refusal(*pair(forged)) is Reason.OVERSIZED
 
 
 def test_one_that_is_ahead_of_the_other_may_claim_no_seats() -> None:

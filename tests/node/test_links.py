@@ -243,6 +243,41 @@ def test_one_that_sends_faster_than_its_budget_is_refused_for_a_while() -> None:
     asyncio.run(scene())
 
 
+def test_whoever_comes_again_gets_no_new_burst() -> None:
+    async def scene() -> None:
+        one = Station([0], budgets=Budgets(messages_per_second=1))
+        async with running(one):
+            for number in (1, 2):
+                async with raw(one.address) as crook:
+                    await crook.shake([IDENTITIES[2]])
+                    for _ in range(30):
+                        await crook.socket.send_bytes(encode(Envelope(0, (0,), b"not too many, once")))
+                    if number == 1:
+                        await until(lambda: len(one.received) == 30)
+                    else:
+                        assert await crook.why_closed() == Reason.TOO_FAST.value
+                await until(lambda: not one.reaches(2))
+            assert len(one.received) < 50
+
+    asyncio.run(scene())
+
+
+def test_a_change_of_membership_gives_no_new_burst_either() -> None:
+    async def scene() -> None:
+        one = Station([0], budgets=Budgets(messages_per_second=1))
+        async with running(one), raw(one.address) as crook:
+            await crook.shake([IDENTITIES[2]])
+            for _ in range(30):
+                await crook.socket.send_bytes(encode(Envelope(0, (0,), b"as much as is allowed")))
+            await until(lambda: len(one.received) == 30)
+            one.links.update(ROSTER.after(Join(STRANGER.public_key), 7))
+            for _ in range(30):
+                await crook.socket.send_bytes(encode(Envelope(0, (0,), b"and more")))
+            assert await crook.why_closed() == Reason.TOO_FAST.value
+
+    asyncio.run(scene())
+
+
 def test_too_many_bytes_are_too_fast_as_well() -> None:
     async def scene() -> None:
         one = Station([0], budgets=Budgets(bytes_per_second=1_000))
@@ -307,6 +342,21 @@ def test_a_guest_that_is_admitted_is_a_member_on_the_link_it_has() -> None:
     asyncio.run(scene())
 
 
+def test_the_membership_of_a_member_that_lags_behind_changes_nothing() -> None:
+    async def scene() -> None:
+        one = Station([0])
+        admitted = ROSTER.after(Join(STRANGER.public_key), 7)
+        one.links.update(admitted)
+        async with running(one), raw(one.address) as newcomer:
+            await newcomer.shake([STRANGER], admitted)
+            await until(lambda: one.reaches(4))
+            one.links.update(ROSTER)
+            await newcomer.socket.send_bytes(encode(Envelope(0, (0,), b"still a member")))
+            await until(lambda: one.received == [(0, 4, b"still a member")])
+
+    asyncio.run(scene())
+
+
 def test_a_member_that_has_lost_its_seat_loses_its_link() -> None:
     async def scene() -> None:
         one = Station([0])
@@ -336,6 +386,74 @@ def test_a_node_that_missed_an_admission_is_still_told_of_it() -> None:
                 await until(lambda: behind.received)
                 behind.links.update(roster)
                 assert behind.reaches(4)
+
+    asyncio.run(scene())
+
+
+def test_one_that_came_as_a_guest_comes_again_and_claims_its_seat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qorum.node.links.MODEST_S", 0.3)
+
+    async def scene() -> None:
+        roster = ROSTER.after(Join(STRANGER.public_key), 7)
+        behind = Station([0])
+        async with running(behind):
+            admitted = Station([], [behind.address], identities=[STRANGER])
+            admitted.links.update(roster)
+            async with running(admitted):
+                await until(lambda: behind.value("qorum_links") == 1)
+                assert not behind.reaches(4)
+                behind.links.update(roster)
+                modest = admitted.links._links[0]
+                await until(lambda: admitted.links._links and admitted.links._links[0] is not modest)
+                assert modest.modest
+                assert not admitted.links._links[0].modest
+                assert admitted.links._links[0].dialled
+
+    asyncio.run(scene())
+
+
+def test_one_broken_frame_that_all_members_here_blame_is_forgiven() -> None:
+    async def scene() -> None:
+        one = Station([0, 1, 2], budgets=Budgets(errors=1))
+        async with running(one), raw(one.address) as clumsy:
+            await clumsy.shake([IDENTITIES[3]])
+            await until(lambda: one.reaches(3))
+            for _ in range(3):
+                one.links.blame(3, "broken frame")
+            await clumsy.socket.send_bytes(encode(Envelope(0, (0,), b"still heard")))
+            await until(lambda: one.received)
+            one.links.blame(3, "another broken frame")
+            assert await clumsy.why_closed() == Reason.ERRORS.value
+
+    asyncio.run(scene())
+
+
+def test_somebody_named_twice_gets_a_frame_once() -> None:
+    async def scene() -> None:
+        one = Station([0, 1])
+        async with running(one):
+            two = Station([2], [one.address])
+            async with running(two):
+                await until(lambda: one.reaches(2) and two.reaches(0))
+                one.links.send(0, (2, 1, 2, 1), b"once")
+                one.links.send(0, (2,), b"last")
+                await until(lambda: len(two.received) == 2)
+                assert two.received == [(2, 0, b"once"), (2, 0, b"last")]
+                assert one.received == [(1, 0, b"once")]
+
+    asyncio.run(scene())
+
+
+def test_an_address_that_is_none_does_not_end_the_dialling() -> None:
+    async def scene() -> None:
+        one = Station([0])
+        async with running(one):
+            wrong = "x" * 70 + ":7400"
+            two = Station([1], [wrong, one.address])
+            async with running(two):
+                await until(lambda: two.reaches(0))
+                await until(lambda: two.value("qorum_dials_total", outcome="failed") >= 3)
+                assert "no address" in next(link.state for link in two.links.status() if link.peer == wrong)
 
     asyncio.run(scene())
 

@@ -6,16 +6,17 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from qorum.core.messages import Join, Rekey
+from qorum.identity import Identity
 from qorum.node.config import Tls
-from qorum.node.envelope import ENVELOPE_LIMIT
-from qorum.node.hello import Hello
+from qorum.node.envelope import ENVELOPE_LIMIT, Envelope, encode
+from qorum.node.hello import STRANGERS, Hello
 from qorum.node.refused import Reason
 from tests.node.crooks import Between, Forger, Raw, raw
 from tests.node.network import IDENTITIES, STRANGER, Station, genesis_of, running, tls_in, until
@@ -63,6 +64,16 @@ async def babbles_once_it_is_proven(crook: Raw) -> None:
     await crook.socket.send_bytes(msgspec.msgpack.encode([0, [], b"to nobody"]))
 
 
+async def names_somebody_twice(crook: Raw) -> None:
+    await crook.shake([IDENTITIES[2]])
+    await crook.socket.send_bytes(encode(Envelope(0, (0,) * 4096, b"a small message, and much work")))
+
+
+async def hosts_a_crowd_of_strangers(crook: Raw) -> None:
+    crowd = [Identity.from_seed(number.to_bytes(32, "big")) for number in range(STRANGERS + 1)]
+    await crook.shake(crowd)
+
+
 async def sends_a_large_message(crook: Raw) -> None:
     await crook.shake([IDENTITIES[2]])
     await crook.socket.send_bytes(bytes(ENVELOPE_LIMIT + 1))
@@ -83,6 +94,8 @@ CROOKS: list[tuple[Crook, Reason]] = [
     (sends_text, Reason.MALFORMED),
     (sends_a_large_hello, Reason.OVERSIZED),
     (babbles_once_it_is_proven, Reason.MALFORMED),
+    (names_somebody_twice, Reason.MALFORMED),
+    (hosts_a_crowd_of_strangers, Reason.OVERSIZED),
     (sends_a_large_message, Reason.OVERSIZED),
     (breaks_the_websocket, Reason.MALFORMED),
 ]
@@ -281,12 +294,17 @@ def test_whoever_says_nothing_is_refused_in_time(monkeypatch: pytest.MonkeyPatch
     asyncio.run(scene())
 
 
-def test_strangers_take_up_only_so_many_handshakes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_strangers_take_up_only_so_many_handshakes_and_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qorum.node.links.HANDSHAKES", 2)
+
     async def scene() -> None:
-        async with two_honest_ones() as (one, _):
-            monkeypatch.setattr("qorum.node.links.HANDSHAKES", 1)
-            async with raw(one.address), raw(one.address) as second:
-                assert await second.why_closed() == Reason.BUSY.value
+        async with two_honest_ones() as (one, _), AsyncExitStack() as open_ones:
+            silent = [await open_ones.enter_async_context(raw(one.address)) for _ in range(5)]
+            async with running(Station([2], [one.address])):
+                await until(lambda: one.reaches(2), "the link of an honest node")
+            for stranger in silent[:4]:
+                assert await stranger.why_closed() == Reason.BUSY.value
+            assert one.refused(Reason.BUSY) == 4
 
     asyncio.run(scene())
 

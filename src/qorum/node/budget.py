@@ -49,9 +49,10 @@ class Bucket:
 
     __slots__ = ("_at", "_burst", "_level", "_rate")
 
-    def __init__(self, rate: float, burst: float, now: float) -> None:
+    def __init__(self, rate: float, burst: float, now: float, owed_s: float = 0.0) -> None:
+        """owed_s: seconds until it is full."""
         self._rate, self._burst = rate, burst
-        self._level, self._at = burst, now
+        self._level, self._at = burst - rate * owed_s, now
 
     def _refill(self, now: float) -> None:
         self._level = min(self._burst, self._level + (now - self._at) * self._rate)
@@ -71,16 +72,32 @@ class Bucket:
         self._level -= amount
         return max(-self._level / self._rate, 0.0)
 
+    def owed_s(self, now: float) -> float:
+        """Seconds until it is full."""
+        self._refill(now)
+        return (self._burst - self._level) / self._rate
+
 
 class Flow:
     """Bytes and messages together."""
 
     def __init__(
-        self, bytes_per_second: float, messages_per_second: float, burst_s: float, now: float, spare: int = 0
+        self,
+        bytes_per_second: float,
+        messages_per_second: float,
+        burst_s: float,
+        now: float,
+        *,
+        spare: int = 0,
+        owed_s: float = 0.0,
     ) -> None:
-        """burst_s: seconds that may be made up for in one go. spare: as many of the largest messages on top."""
-        self._bytes = Bucket(bytes_per_second, bytes_per_second * burst_s + spare * ENVELOPE_LIMIT, now)
-        self._messages = Bucket(messages_per_second, messages_per_second * burst_s + spare, now)
+        """burst_s: seconds that may be made up for in one go. spare: as many of the largest messages on top.
+
+        owed_s: seconds until what was used up earlier is paid back.
+        """
+        most = bytes_per_second * burst_s + spare * ENVELOPE_LIMIT
+        self._bytes = Bucket(bytes_per_second, most, now, owed_s)
+        self._messages = Bucket(messages_per_second, messages_per_second * burst_s + spare, now, owed_s)
 
     def take(self, size: int, now: float) -> bool:
         """Whether a message of `size` bytes is within both."""
@@ -89,3 +106,7 @@ class Flow:
     def owe(self, size: int, now: float) -> float:
         """Send a message of `size` bytes; seconds to wait before the next."""
         return max(self._messages.owe(1, now), self._bytes.owe(size, now))
+
+    def owed_s(self, now: float) -> float:
+        """Seconds until all is paid back."""
+        return max(self._messages.owed_s(now), self._bytes.owed_s(now))

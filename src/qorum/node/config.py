@@ -16,7 +16,7 @@ from qorum.node.budget import Budgets
 PATHS = ("genesis", "data", "token")
 TLS_PATHS = ("certificate", "key", "ca")
 
-Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):\d{1,5}$")]
+Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]@?#%]+):\d{1,5}$")]
 """host:port; an IPv6 address in brackets."""
 
 

@@ -44,6 +44,9 @@ def decode(data: bytes) -> Envelope:
     if len(data) > ENVELOPE_LIMIT:
         raise Refused(Reason.OVERSIZED, f"message of {len(data)} bytes; the limit is {ENVELOPE_LIMIT}")
     try:
-        return _decoder.decode(data)
+        envelope = _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Refused(Reason.MALFORMED, f"message is no envelope: {error}") from error
+    if len(set(envelope.to)) < len(envelope.to):  # else one small message would be as much work as thousands
+        raise Refused(Reason.MALFORMED, "an envelope names somebody twice")
+    return envelope

@@ -33,6 +33,8 @@ from qorum.node.refused import Reason, Refused
 VERSION = 1
 TAG = b"qorum link handshake"
 """First of what is signed: its first byte is none of `core.messages.Kind`, so no such signature serves elsewhere."""
+STRANGERS = 256
+"""Keys without a seat that one proof may hold: anybody can make some, and each costs a check of a signature."""
 NONCES = 4096
 """Nonces remembered. A replay of an older one fails too, by its signatures."""
 HELLO_LIMIT = 512
@@ -194,6 +196,9 @@ class Handshake:
             raise Refused(Reason.TWIN, "it hosts a member that is hosted here; a key belongs on one node")
         for claim in proof.claims:
             self._check_seat(claim)
+        strangers = sum(self._node.roster.seat_of(key) is None for key in keys)
+        if strangers > STRANGERS:
+            raise Refused(Reason.OVERSIZED, f"it hosts {strangers} without a seat; the limit is {STRANGERS}")
         data = self._signed(by_dialler=not self._dials)
         for claim in proof.claims:
             if not verify(claim.key, data, claim.signature):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from qorum.core.roster import MAX_SEATS
 from qorum.node.budget import GUEST_SHARE, PACE, PACE_S, SPARE, STALL_S, Budgets, Flow
@@ -13,10 +13,17 @@ from qorum.node.hello import Peer
 from qorum.node.metrics import Metrics
 from qorum.node.outbox import Outbox
 from qorum.node.refused import Reason, Refused
-from qorum.node.transport import Connection
+from qorum.node.transport import Closed, Connection
 
 OnMessage = Callable[["Link", bytes], None]
 """What to do with a message that came; may raise `Refused`."""
+
+
+class Owed(NamedTuple):
+    """Seconds until budgets that were used up are paid back: by the other end, and by this one."""
+
+    received_s: float
+    sent_s: float
 
 
 class Link:
@@ -37,21 +44,45 @@ class Link:
         self.outbox = Outbox(budgets.queue_bytes)
         self.sent_bytes = self.received_bytes = 0
         self._hello, self._budgets, self._metrics = peer.hello, budgets, metrics
-        self._over: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
+        self._takes = self._sends = Flow(1.0, 1.0, 0.0, self.since)
+        """Until `allow` says how much."""
+        self._over: asyncio.Future[Refused | Closed | None] = asyncio.get_running_loop().create_future()
 
     @property
     def members(self) -> tuple[int, ...]:
         """Seats that it proves."""
         return tuple(id for id in self.ids if id < MAX_SEATS)
 
-    def allow(self, ids: tuple[int, ...], mine: tuple[int, ...]) -> None:
-        """Take as much as is due to who is there, and send as much as is due to who is here."""
+    @property
+    def member_keys(self) -> tuple[bytes, ...]:
+        """Keys of these."""
+        return tuple(key for key, id in zip(self.keys, self.ids, strict=True) if id < MAX_SEATS)
+
+    def allow(self, ids: tuple[int, ...], mine: tuple[int, ...], owed: Owed | None = None) -> None:
+        """Take as much as is due to who is there, and send as much as is due to who is here.
+
+        owed: of earlier links; else what has been used up of this one is still to be paid back.
+        """
         now = time.monotonic()
+        owed = owed or self.owed(now)
         self.ids = ids
         takes, sends = shares(ids), PACE * shares(() if self.modest else mine)
         theirs, ours = self._hello, self._budgets
-        self._takes = Flow(takes * ours.bytes_per_second, takes * ours.messages_per_second, STALL_S, now, SPARE)
-        self._sends = Flow(sends * theirs.bytes_per_second, sends * theirs.messages_per_second, PACE_S, now)
+        self._takes = Flow(
+            takes * ours.bytes_per_second,
+            takes * ours.messages_per_second,
+            STALL_S,
+            now,
+            spare=SPARE,
+            owed_s=owed.received_s,
+        )
+        self._sends = Flow(
+            sends * theirs.bytes_per_second, sends * theirs.messages_per_second, PACE_S, now, owed_s=owed.sent_s
+        )
+
+    def owed(self, now: float) -> Owed:
+        """What is still to be paid back."""
+        return Owed(self._takes.owed_s(now), self._sends.owed_s(now))
 
     def put(self, message: bytes) -> None:
         """Send a message once its turn comes; the oldest that wait are dropped if there are too many."""
@@ -59,10 +90,10 @@ class Link:
         if dropped:
             self._metrics.dropped.labels("queue").inc(dropped)
 
-    def end(self, refused: Refused) -> None:
+    def end(self, why: Refused | Closed) -> None:
         """Make `run` end with this reason."""
         if not self._over.done():
-            self._over.set_result(refused)
+            self._over.set_result(why)
 
     async def ended(self) -> None:
         """Wait until it is over."""
@@ -75,8 +106,8 @@ class Link:
             waits: list[asyncio.Future[Any]] = [*tasks, self._over]
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
-                if refused := ended.result():
-                    raise refused
+                if why := ended.result():
+                    raise why
         finally:
             for task in tasks:
                 task.cancel()

@@ -19,9 +19,10 @@ from qorum.identity import Identity
 from qorum.node.backoff import Backoff
 from qorum.node.budget import Budgets
 from qorum.node.conduct import Conduct
+from qorum.node.debts import Debts
 from qorum.node.envelope import Envelope, decode, encode
 from qorum.node.hello import Handshake, Nonces, Party, Peer
-from qorum.node.link import Link
+from qorum.node.link import Link, Owed
 from qorum.node.metrics import Metrics
 from qorum.node.refusals import Refusals
 from qorum.node.refused import Reason, Refused
@@ -35,9 +36,12 @@ REMOTE = 2 * MAX_SEATS
 HANDSHAKE_S = 30.0
 """Seconds that a handshake may take: nodes that start on a busy machine are slow to answer."""
 HANDSHAKES = 256
-"""Handshakes with whoever dials that may be under way; more would let strangers use up memory."""
+"""Handshakes with whoever dials that may be under way: for another one the oldest gives way. So strangers that say
+nothing use up no memory, and keep nobody out."""
 RACE_S = 20.0
 """Links of one pair of nodes made within this time were dialled by both at once: later, the newer one counts."""
+MODEST_S = 60.0
+"""Seconds that a link without claims lasts, which sends little: by then the other end may know the seats."""
 STEADY_S = 10.0
 """A link that has lasted so long was a success: the next dial does not wait long."""
 UNFORGIVEN = {Reason.MALFORMED, Reason.OVERSIZED, Reason.TOO_FAST}
@@ -94,15 +98,17 @@ class Links:
         self._on_frame, self._metrics, self._insecure = on_frame, metrics, insecure
         self._budgets = budgets or Budgets()
         self._refusals, self._nonces = Refusals(metrics), Nonces()
-        self._conduct = Conduct(self._budgets.errors, self._budgets.refuse_s)
+        # Each member hosted here may blame somebody for one and the same frame.
+        self._conduct = Conduct(self._budgets.errors * len(self._identities), self._budgets.refuse_s)
+        self._received, self._sent = Debts(), Debts()
         self._dials = [Dial(address) for address in peers]
         self._links: list[Link] = []
         """Proven ones, the oldest first."""
         self._routes: dict[int, Route] = {}
         """Id -> the newest link that proves it."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._shaking = 0
-        """Handshakes under way with those who dialled."""
+        self._shaking: dict[asyncio.Timeout, None] = {}
+        """Handshakes under way with those who dialled, the oldest first."""
         self._ends = False
         self._next_guest = REMOTE
         self._random = Random()
@@ -142,7 +148,7 @@ class Links:
         """
         place = self._mine[sender]
         parcels: dict[Link, list[int]] = {}
-        for id in to:
+        for id in dict.fromkeys(to):
             if id in self._mine:
                 self._loop.call_soon(self._on_frame, id, sender, frame)
             elif route := self._routes.get(id):
@@ -196,7 +202,7 @@ class Links:
 
     def update(self, roster: Roster) -> None:
         """The membership has changed. Guests that were admitted are members at once; who lost its seat has to go."""
-        if roster.epoch == self._roster.epoch:
+        if roster.epoch <= self._roster.epoch:  # a member that catches up goes through old ones
             return
         self._roster = roster
         self._enroll_mine()
@@ -211,8 +217,8 @@ class Links:
         self._ids = self._seats(tuple(self._places), GUEST)
         self._mine = {id: place for place, id in enumerate(self._ids)}
 
-    def _enroll(self, link: Link) -> None:
-        link.allow(self._seats(link.keys, link.first_guest), self._ids)
+    def _enroll(self, link: Link, owed: Owed | None = None) -> None:
+        link.allow(self._seats(link.keys, link.first_guest), self._ids, owed)
 
     def _seats(self, keys: Sequence[bytes], first_guest: int) -> tuple[int, ...]:
         """The seat of each key, or an id that says it has none."""
@@ -256,9 +262,6 @@ class Links:
         """Somebody has dialled this node."""
         if self._ends:
             await connection.close(ENDS)
-        elif self._shaking >= HANDSHAKES:
-            self._refusals.note(connection.peer, Refused(Reason.BUSY, f"{self._shaking} handshakes are under way"))
-            await connection.close(Reason.BUSY.value)
         else:
             await asyncio.wait([self._spawn(self._serve(connection, None))])
 
@@ -285,6 +288,8 @@ class Links:
     async def _carry(self, link: Link) -> None:
         """A link, while it lasts."""
         self._add(link)
+        if link.modest:
+            self._loop.call_later(MODEST_S, link.end, Closed("comes again, and claims its seats"))
         try:
             await link.run(self._on_message)
         except Refused as refused:
@@ -307,14 +312,27 @@ class Links:
 
     async def _introduce(self, connection: Connection, dial: Dial | None) -> Link:
         """Shake hands, in time. Raises `Closed`, or `Refused` for whoever is not welcome."""
-        self._shaking += dial is None
+        limit = asyncio.timeout(HANDSHAKE_S)
+        if dial is None:
+            self._make_room()
+            self._shaking[limit] = None
         try:
-            async with asyncio.timeout(HANDSHAKE_S):
+            async with limit:
                 return await self._shake(connection, dial)
         except TimeoutError:
+            if dial is None and limit not in self._shaking:
+                raise Refused(Reason.BUSY, f"{HANDSHAKES} others began a handshake after it") from None
             raise Refused(Reason.TOO_SLOW, f"no handshake within {HANDSHAKE_S:.0f} s") from None
         finally:
-            self._shaking -= dial is None
+            self._shaking.pop(limit, None)
+
+    def _make_room(self) -> None:
+        """For one more handshake: the oldest gives way."""
+        while len(self._shaking) >= HANDSHAKES:
+            oldest = next(iter(self._shaking))
+            del self._shaking[oldest]
+            if not oldest.expired():
+                oldest.reschedule(self._loop.time())
 
     async def _shake(self, connection: Connection, dial: Dial | None) -> Link:
         if not connection.is_private and not self._insecure:
@@ -361,7 +379,7 @@ class Links:
             raise Refused(Reason.DUPLICATE, "a link leads there")
         link.first_guest = self._next_guest
         self._next_guest += len(link.keys)
-        self._enroll(link)
+        self._enroll(link, self._owed(link.keys))
         self._links.append(link)
         self._reroute()
         log.info("link up", extra={"facts": _facts(link.connection, members=link.members, dialled=link.dialled)})
@@ -372,8 +390,15 @@ class Links:
             return True  # who dials again knows that the older one is dead
         return link.dialled == (min(self._places) < min(link.keys))
 
+    def _owed(self, keys: Sequence[bytes]) -> Owed:
+        now = time.monotonic()
+        return Owed(self._received.of(keys, now), self._sent.of(keys, now))
+
     def _remove(self, link: Link) -> None:
         self._links.remove(link)
+        now = time.monotonic()
+        for debts, owed_s in zip((self._received, self._sent), link.owed(now), strict=True):
+            debts.note(link.member_keys, owed_s, now)
         self._reroute()
         log.info("link down", extra={"facts": _facts(link.connection, members=link.members)})
 

@@ -33,7 +33,7 @@ class Reason(StrEnum):
     TOO_SLOW = "too_slow"
     """No handshake in time."""
     BUSY = "busy"
-    """Too many handshakes are under way."""
+    """It is slow to shake hands, and too many others are waiting."""
     DUPLICATE = "duplicate"
     """Another link leads to the same node."""
     TWIN = "twin"

@@ -36,7 +36,7 @@ HEARTBEAT_S = 20.0
 """Seconds of silence after which the other end is asked whether it is there; half of that is waited for an answer."""
 CLOSE_CODE = 4000
 """With this code comes a reason of qorum's own."""
-LOST = (ClientError, ConnectionError, RuntimeError)
+LOST = (ClientError, OSError, RuntimeError)
 """What aiohttp raises where the other end is gone."""
 
 Socket = ClientWebSocketResponse | web.WebSocketResponse
@@ -68,11 +68,12 @@ class WebSocket:
             raise _broken(message.data)
         if message.type is WSMsgType.TEXT:
             raise Refused(Reason.MALFORMED, "text where messages are binary")
-        raise Closed(message.extra if message.data == CLOSE_CODE and message.extra else "connection lost")
+        why = (message.extra if message.data == CLOSE_CODE else None) or ""
+        raise Closed(why if why and why.isprintable() else "connection lost")
 
     async def close(self, why: str) -> None:
         """End it and tell the other end why, in at most a second or two."""
-        with contextlib.suppress(TimeoutError, *LOST):
+        with contextlib.suppress(*LOST):
             async with asyncio.timeout(2 * CLOSE_S):
                 await self._socket.close(code=CLOSE_CODE, message=why.encode()[:120])
 
@@ -130,7 +131,9 @@ class WebSockets:
                     max_msg_size=ENVELOPE_LIMIT,
                     compress=0,
                 )
-        except (ClientError, OSError, TimeoutError) as error:
+        except ValueError as error:  # of a name that cannot be one, or of a port
+            raise Closed(f"no address: {error}") from error
+        except (ClientError, OSError) as error:
             raise Closed(str(error) or "no answer in time") from error
         shown = socket.get_extra_info("ssl_object")
         certificate = NO_CERTIFICATE if shown is None else hash_of(shown)
