@@ -19,9 +19,10 @@ from qorum.core.columns import Columns
 from qorum.core.effects import Committed, Effect, Send, SetTimer, Timer
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine, Member
-from qorum.core.messages import Bundle, Commit, Proposal, Votes
+from qorum.core.messages import Bundle, Commit, Proposal, Votes, mask_of
 from qorum.core.roster import Roster
 from qorum.core.sharing import shared_engine
+from qorum.core.votes import SECOND
 from qorum.sim.cluster import GUESTS, Witness, random_columns, united, unsaid
 from qorum.sim.host import Host
 from qorum.sim.keys import quick_keys
@@ -285,6 +286,8 @@ class Stage:
                 break
             if opens and self._furthest(goal) >= 0:  # each in the term whose leader it sees first
                 allowed = self._due_term(goal)
+            if self._lies_elect(goal, allowed):  # what liars said before has arrived
+                allowed = self._fair_term(goal, allowed + 1)
             if all(host.member.state.round >= goal for host in self.honest):
                 self.now += self._timeline.now
                 return None
@@ -319,13 +322,23 @@ class Stage:
         return any(place.round < round or (place.round == round and not place.window_closed) for place in places)
 
     def _due_term(self, round: int) -> int:
-        """The first term that an honest member leads after the furthest that anybody honest is in: all come together
-        in it, and its leader has come to know the newest certificate."""
+        """The first fair term after the furthest that anybody honest is in: all come together in it."""
+        return self._fair_term(round, self._furthest(round) + 1)
+
+    def _fair_term(self, round: int, term: int) -> int:
+        """The first from `term` on that an honest member leads, elected by all honest ones alone: it has come to know
+        the newest certificate. With a liar's vote in place of that of the only one who holds it, it need not."""
         place = next(host.member.consensus for host in self.honest if host.member.consensus.round == round)
-        term, honest = self._furthest(round) + 1, {host.seat for host in self.honest}
-        while place.leader(term) not in honest:
+        honest = {host.seat for host in self.honest}
+        while place.leader(term) not in honest or self._lies_elect(round, term):
             term += 1
         return term
+
+    def _lies_elect(self, round: int, term: int) -> bool:
+        """Whether anybody honest counts a liar as done with the term before."""
+        lying = mask_of(self.setup.lying)
+        tallies = [host.member.consensus.tally for host in self.honest if host.member.consensus.round == round]
+        return any(lying & (tally.slot(term - 1, SECOND).seen | tally.seen_from(term)) for tally in tallies)
 
     def _what_hangs(self, goal: int, allowed: int) -> str:
         behind = [host.address for host in self.honest if host.member.state.round < goal]
