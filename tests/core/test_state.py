@@ -297,7 +297,7 @@ def test_an_accusation_without_stakes_is_the_same_whatever_memory_held_before() 
 
 
 def test_what_a_member_saw_itself_accuses_who_says_otherwise() -> None:
-    honest = {(cell, 0): (1.0, 50, 0.0) for cell in range(20)}
+    honest = {(cell, 0): (1.0, 50, 0.5 if cell == 0 else 0.0) for cell in range(20)}
     lies = dict.fromkeys(honest, (60.0, 50, 0.0))
     state = one_round(*(columns_of({}, honest) for _ in range(3)), columns_of({}, lies))
     for steady in (True, False):

@@ -1,7 +1,7 @@
 """First-hand accusations: liars are caught, noise is not."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 from unittest import mock
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qorum.config import FederationConfig
 from qorum.evidence import REPEATED
 from qorum.merge import accusation, interval, registers
-from qorum.merge.accusation import BATCH, CONTRADICTIONS, accuse
+from qorum.merge.accusation import BATCH, CONTRADICTIONS, OFTEN, accuse
 from qorum.merge.fixed import ONE, VALUE_LIMIT, to_fixed
 from qorum.merge.interval import half_width, pooled_spread, slack, widest_spread
 from qorum.merge.registers import BLOCK, Registers
@@ -27,8 +27,8 @@ def rules_of(n: int, **fields: Any) -> Rules:
     return Rules.of(FederationConfig.of(**fields), n, (n - 1) // 3)
 
 
-def ground_of(n: int, n_cells: int = N_CELLS, move: int = 0) -> Ground:
-    return Ground(10, np.zeros(n_cells, np.int64), np.full(4, move), np.zeros(n, dtype=bool))
+def ground_of(n: int, move: int = 0) -> Ground:
+    return Ground(10, np.zeros(N_CELLS + 1, np.int64), np.full(4, move), np.zeros(n, dtype=bool))
 
 
 def claims(mine: list[int], theirs: list[int], visits: int = 2, bases: tuple[int, int] = (9, 9)) -> Registers:
@@ -38,6 +38,18 @@ def claims(mine: list[int], theirs: list[int], visits: int = 2, bases: tuple[int
     key, value, base = np.array(sorted(rows), dtype=np.int64).reshape(-1, 3).T
     same = np.ones_like(key)
     return Registers(key, value, visits * same, 0 * same, base, same)
+
+
+def with_chance(registers: Registers, spread: int = 1) -> Registers:
+    """All members but steady ones have met a little chance in a cell of their own."""
+    own = N_CELLS << 16 | np.arange(2)
+    same = np.ones(2, np.int64)
+    chance = Registers(own, 0 * same, 2 * same, spread * same, 9 * same, same)
+    return Registers(*(np.concatenate(pair) for pair in zip(columns(registers), columns(chance), strict=True)))
+
+
+def columns(registers: Registers) -> list[np.ndarray]:
+    return [getattr(registers, field.name) for field in fields(registers)]
 
 
 def accusing(
@@ -50,11 +62,13 @@ def accusing(
 
 
 def caught(registers: Registers, me: int = 0, move: int = 0, *, steady: bool = False, **fields: object) -> list[int]:
-    return accusing(registers, ground_of(4, move=move), rules_of(4, **fields), me, steady=steady)[0]
+    met = registers if steady else with_chance(registers)
+    return accusing(met, ground_of(4, move=move), rules_of(4, **fields), me, steady=steady)[0]
 
 
 def staked(registers: Registers, *, steady: bool = False) -> list[int]:
-    return accusing(registers, ground_of(4), rules_of(4), 0, steady=steady)[1]
+    met = registers if steady else with_chance(registers)
+    return accusing(met, ground_of(4), rules_of(4), 0, steady=steady)[1]
 
 
 def noisy_fleet(n: int, seed: int, noise: float = 5.0) -> Registers:
@@ -93,13 +107,32 @@ def flipped(fleet: Registers, *members: int) -> Registers:
 
 
 TRUTH = [0] * REPEATED
+MOST = 2 * (rules_of(4).rewrite_threshold + 1)
+"""Either side may leave a change this small unwritten."""
 
 
 def test_where_the_task_is_deterministic_a_small_lie_is_enough() -> None:
-    most = 2 * (rules_of(4).rewrite_threshold + 1)  # either side may leave a change this small unwritten
-    assert caught(claims(TRUTH, [most] * REPEATED)) == []
-    assert caught(claims(TRUTH, [most + 1] * REPEATED)) == [1]
-    assert caught(claims(TRUTH, [-most - 1] * REPEATED)) == [1]
+    assert caught(claims(TRUTH, [MOST] * REPEATED), steady=True) == []
+    assert caught(claims(TRUTH, [MOST + 1] * REPEATED), steady=True) == [1]
+    assert caught(claims(TRUTH, [-MOST - 1] * REPEATED), steady=True) == [1]
+
+
+def test_who_knows_that_outcomes_vary_and_met_equal_values_only_accuses_nobody() -> None:
+    lies, ground, rules = claims(TRUTH, [50 * ONE] * REPEATED), ground_of(4), rules_of(4)
+    assert accusing(lies, ground, rules, 0) == ([], [])
+    assert accusing(with_chance(lies), ground, rules, 0) == ([1], [1])
+
+
+@pytest.mark.parametrize(("visits", "reaches", "convicted"),
+                         [(OFTEN, 1.6, [1]), (OFTEN, 1.4, []), (OFTEN - 1, 9.0, [])])  # fmt: skip
+def test_a_single_contradiction_convicts_where_it_is_glaring(visits: int, reaches: float, convicted: list[int]) -> None:
+    """Both sides reach as far: six standard errors of what the accuser has met."""
+    chance, rules = 8 * ONE, rules_of(4)
+    truth = claims([0] * 20, [0] * 20, visits=visits)
+    pooled = pooled_spread(truth.spread[:1], truth.visits[:1], np.array([chance]))
+    reach = 2 * int(half_width(rules.accusation_factor, pooled, truth.visits[:1])[0]) + MOST
+    lone = replace(truth, value=np.where((truth.cell == 3) & (truth.member == 1), int(reaches * reach), 0))
+    assert accusing(with_chance(lone, chance), ground_of(4), rules, 0)[0] == convicted
 
 
 def test_a_member_is_convicted_of_a_majority_and_never_of_a_few() -> None:
@@ -116,7 +149,7 @@ def test_claims_about_older_tables_are_given_the_drift_since() -> None:
     for value, convicted in ((fair, []), (fair + 1, [1])):
         for bases in ((9, 7), (7, 9)):
             registers = claims(TRUTH, [value] * REPEATED, bases=bases)
-            assert caught(registers, move=ONE, gamma=0.5) == convicted
+            assert caught(registers, move=ONE, gamma=0.5, steady=True) == convicted
 
 
 @pytest.mark.parametrize(("base", "convicted"), [(4, []), (5, [1]), (9, [1]), (10, [])])
@@ -129,7 +162,8 @@ def test_only_claims_within_the_window_ground_an_accusation(base: int, convicted
 def test_a_member_that_hardly_looked_accuses_nobody() -> None:
     lies = [50 * ONE] * REPEATED
     assert caught(claims(TRUTH, lies, visits=1)) == []
-    assert caught(claims(TRUTH[1:], lies)) == []
+    assert caught(claims(TRUTH[1:], lies), steady=True) == []
+    assert caught(claims(TRUTH[2:], lies)) == []
     assert caught(claims(TRUTH, lies), me=2) == []
     assert caught(claims(TRUTH, [])) == []
     assert caught(Registers.empty()) == []
@@ -139,7 +173,7 @@ def test_who_saw_scatter_elsewhere_does_not_trust_two_equal_samples() -> None:
     exact = claims(TRUTH, [10 * ONE] * REPEATED)
     spread = np.where((exact.cell % 4 == 0) & (exact.member == 0), 8 * ONE, 0)
     scattered = Registers(exact.key, exact.value, exact.visits, spread, exact.base, exact.version)
-    assert caught(exact) == [1]
+    assert caught(exact) == [1]  # which met chance of another size
     assert caught(scattered) == []
 
 
@@ -153,9 +187,6 @@ def test_the_widest_spreads_do_not_overflow() -> None:
 
 
 # --- without chance ------------------------------------------------------------------------------------
-
-MOST = 2 * (rules_of(4).rewrite_threshold + 1)
-
 
 @pytest.mark.parametrize("off", [MOST, MOST + 1, -MOST, -MOST - 1])
 def test_who_never_saw_an_outcome_vary_convicts_for_a_single_contradiction(off: int) -> None:
@@ -228,10 +259,10 @@ def test_any_number_of_accusers_in_any_batches_find_what_each_finds_alone(seed: 
     assert rows == alone
 
 
-def contradictions(registers: Registers, me: int, ground: Ground, rules: Rules) -> list[tuple[int, int]]:
-    """(member, distance) of each claim that member `me` contradicts, one pair of claims after the other."""
+def contradictions(registers: Registers, me: int, ground: Ground, rules: Rules) -> list[tuple[int, int, bool]]:
+    """(member, distance, glaring) of each claim that member `me` contradicts, one pair of claims after the other."""
     widest = widest_spread(registers.member, registers.visits, registers.spread, rules.n_members, 0)
-    found = []
+    found: list[tuple[int, int, bool]] = []
     rows = range(len(registers))
     cell, member, value = (column.tolist() for column in (registers.cell, registers.member, registers.value))
     off = slack(rules, ground.moves, ground.round - 1 - registers.base)
@@ -240,7 +271,8 @@ def contradictions(registers: Registers, me: int, ground: Ground, rules: Rules) 
         both = np.array([registers.visits[mine], registers.visits[other]])
         reach = half_width(rules.accusation_factor, spread[[mine, mine]], both).sum() + off[mine] + off[other]
         if abs(value[other] - value[mine]) > reach:
-            found.append((member[other], value[other] - value[mine]))
+            off_by = value[other] - value[mine]
+            found.append((member[other], off_by, bool(2 * abs(off_by) > 3 * reach and both.min() >= OFTEN)))
     return found
 
 
@@ -252,9 +284,11 @@ def test_nothing_is_missed_and_nothing_added_by_comparing_many_claims_at_once(se
     visited = [set(fleet.cell[fleet.member == member].tolist()) for member in range(12)]
     for me in range(12):
         found = contradictions(fleet, me, ground, rules)
-        count, high = Counter(member for member, _ in found), {member for member, off in found if off > 0}
+        count, high = Counter(member for member, *_ in found), {member for member, off, _ in found if off > 0}
         often = {m for m in count if count[m] >= CONTRADICTIONS and 2 * count[m] > len(visited[me] & visited[m])}
-        for steady, accused in ((True, set(count)), (False, often)):
+        often |= {member for member, _, glaring in found if glaring}
+        knows_chance = bool(fleet.spread[(fleet.member == me) & (fleet.visits > 1)].any())
+        for steady, accused in ((True, set(count)), (False, often if knows_chance else set())):
             expected = sorted(accused), sorted(accused & high)
             assert accusing(fleet, ground, rules, me, steady=steady) == expected
 
@@ -269,13 +303,13 @@ def test_excluded_members_need_no_accusation_and_may_still_accuse() -> None:
     lies = claims(TRUTH, [50 * ONE] * REPEATED)
     ground = replace(ground_of(4), excluded=np.arange(4) == 1)
     assert accusing(lies, ground, rules_of(4), 0, steady=True) == ([], [])
-    assert accusing(lies, ground, rules_of(4), 1) == ([0], [])
+    assert accusing(with_chance(lies), ground, rules_of(4), 1) == ([0], [])
 
 
 def test_members_in_an_open_dispute_are_accused_on() -> None:
     lies = claims(TRUTH, [50 * ONE] * REPEATED)
     ground = replace(ground_of(4), paired=np.isin(np.arange(4), [0, 1]))
-    assert accusing(lies, ground, rules_of(4), 0) == ([1], [1])
+    assert accusing(with_chance(lies), ground, rules_of(4), 0) == ([1], [1])
 
 
 def test_where_no_liar_is_tolerated_nobody_accuses() -> None:

@@ -3,7 +3,9 @@
 Both sides must rest on nearly the same agreed table. How sharp the test is depends on what the accuser saw. Who has
 never met two outcomes of one cell takes the world to be deterministic: claims on the same cell and table must then be
 equal, and a single contradiction convicts. Everybody else asks for `CONTRADICTIONS` of them, in a majority of the cells
-that both have visited, with a wide interval for each: chance contradicts here and there, only a liar throughout.
+that both have visited, with a wide interval for each: chance contradicts here and there, only a liar throughout. Or for
+a single one that is glaring: half as wide again, and where both have visited often enough to know what chance does.
+Who knows that outcomes vary, and has so far met equal values only, cannot tell a lie from chance and accuses nobody.
 
 Where the claim is higher than the accuser's data allows, the accuser also stakes its own standing against it (see
 `standing`). It does not for a claim that is too low: that does no harm where anybody reports more, and whoever knows of
@@ -30,6 +32,8 @@ Bools = NDArray[np.bool_]
 
 CONTRADICTIONS = 6
 """Fewest contradicted cells that convict, where outcomes vary."""
+OFTEN = 8
+"""Fewest visits of both sides where a single contradiction may convict."""
 UNKNOWN = 2 * WIDEST
 """Widest spread of a member that has repeated too few cells to know it."""
 BATCH = 1 << 21
@@ -55,12 +59,13 @@ def accuse(registers: Registers, accusers: Ints, steady: Bools, ground: Ground, 
     blocks = registers.blocks(len(ground.previous))
     own = _own(blocks, accusers, ground, rules)
     widest = _widest(own, rules)
-    able = widest[accusers] != UNKNOWN
+    able = (widest[accusers] != UNKNOWN) & (steady | (widest[accusers] > 0))
     if not able.any():
         return nobody, nobody
-    found, high, shared = _contradictions(blocks, own, accusers[able], widest, ground, rules)
+    found, high, glaring, shared = _contradictions(blocks, own, accusers[able], widest, ground, rules)
     accused, staked = nobody.copy(), nobody.copy()
-    convicted = (found >= CONTRADICTIONS) & (2 * found > shared) | (found > 0) & steady[able, None]
+    throughout = (found >= CONTRADICTIONS) & (2 * found > shared)
+    convicted = throughout | (glaring > 0) | (found > 0) & steady[able, None]
     accused[able], staked[able] = convicted, convicted & (high > 0)
     return accused, staked
 
@@ -102,8 +107,8 @@ def _among(members: Ints, rules: Rules) -> Bools:
 
 def _contradictions(
     blocks: Sequence[Block], own: Sequence[Registers], accusers: Ints, widest: Ints, ground: Ground, rules: Rules
-) -> tuple[Ints, Ints, Ints]:
-    """int64[k, n] each: cells on which a member contradicts an accuser, by too high a claim, and cells in common.
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """int64[k, n] each: cells on which a member contradicts an accuser, by too high a claim, glaringly; and in common.
 
     Cells in common are counted for those alone that might be convicted by them.
     """
@@ -114,7 +119,7 @@ def _contradictions(
         witnesses = _Witnesses.of(claims.take(among[claims.member]), widest, ground, rules)
         return _in_dispute(block.registers, witnesses, accusers, ground.part(*block.cells), rules)
 
-    found, high = reduce(np.add, each(in_block, range(len(blocks))))
+    found, high, glaring = reduce(np.add, each(in_block, range(len(blocks))))
     shared, many = np.zeros_like(found), found >= CONTRADICTIONS
     if many.any():
         who, whom = many.any(axis=1), many.any(axis=0)
@@ -123,7 +128,7 @@ def _contradictions(
             return _shared(block.registers, accusers[who], np.flatnonzero(whom), ground.part(*block.cells), rules)
 
         shared[np.ix_(who, whom)] = reduce(np.add, each(in_common, blocks))
-    return found, high, shared
+    return found, high, glaring, shared
 
 
 class _Witnesses(NamedTuple):
@@ -152,24 +157,27 @@ def _off(claims: Registers, ground: Ground, rules: Rules) -> Ints:
 
 
 def _in_dispute(registers: Registers, witnesses: _Witnesses, accusers: Ints, ground: Ground, rules: Rules) -> Ints:
-    """int64[2, k, n]: cells on which a member contradicts an accuser, and those where by too high a claim."""
+    """int64[3, k, n]: cells on which a member contradicts an accuser, of these by too high a claim, and glaringly."""
     row_of = np.zeros(rules.n_members, dtype=np.int64)  # where the row of each accuser begins
     row_of[accusers] = np.arange(len(accusers)) * rules.n_members
-    found = np.zeros((2, len(accusers) * rules.n_members), dtype=np.int64)
+    found = np.zeros((3, len(accusers) * rules.n_members), dtype=np.int64)
     bounds = np.searchsorted(registers.key, np.arange(len(ground.previous) + 1) << MEMBER_BITS)
     witnesses = witnesses.take(_doubting(registers, bounds, witnesses, rules))
     suspects = _suspects(registers, bounds, witnesses, ground, rules)
     off, visits = _off(suspects, ground, rules), np.minimum(suspects.visits, rules.visit_cap)
+    often = witnesses.claims.visits >= OFTEN, suspects.visits >= OFTEN
     for witness, suspect in _pairs(witnesses.claims, suspects):
         reach = witnesses.reach[witness] + off[suspect]
         reach += half_width(rules.accusation_factor, witnesses.spread[witness], visits[suspect])
         above = suspects.value[suspect] - witnesses.claims.value[witness]
         far = np.flatnonzero(np.abs(above) > reach)
-        author, other = witnesses.claims.member[witness[far]], suspects.member[suspect[far]]
+        witness, suspect, above, reach = witness[far], suspect[far], above[far], reach[far]
+        author, other = witnesses.claims.member[witness], suspects.member[suspect]
         pair, others = row_of[author] + other, author != other
-        for count, rows in zip(found, (others, others & (above[far] > 0)), strict=True):
+        glaring = often[0][witness] & often[1][suspect] & (2 * np.abs(above) > 3 * reach)
+        for count, rows in zip(found, (others, others & (above > 0), others & glaring), strict=True):
             count += np.bincount(pair[rows], minlength=found.shape[1])
-    return found.reshape(2, len(accusers), rules.n_members)
+    return found.reshape(3, len(accusers), rules.n_members)
 
 
 def _doubting(registers: Registers, bounds: Ints, witnesses: _Witnesses, rules: Rules) -> Bools:
