@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from qorum.config import FederationConfig
-from qorum.core.table import FederatedQTable, agent_for, agreed_tables_identical
+from qorum.core.member import Member
+from qorum.core.table import PATIENCE, FederatedQTable, agent_for, agreed_tables_identical
 from qorum.lab.attacks.extreme_high import extreme_high
 from qorum.lab.attacks.sign_flip import sign_flip
 from qorum.lab.rollout import Rollout
@@ -143,6 +144,22 @@ def test_the_view_of_a_cut_off_side_keeps_improving() -> None:
     other.sync(timeout_s=1.0)
     assert other.member.state.round == 0
     assert all(other.local_qtable.get(state, 1) is not None for state in one.agent.table.state_hash.tolist())
+
+
+def test_who_hears_enough_others_waits_for_the_round_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All contribute and nobody's vote arrives: a round may be slow, or never come."""
+    monkeypatch.setattr(Member, "_on_votes", lambda *_: None)
+    swarm = cliff_swarm(4, steps=0)
+    one, other = swarm.tables[:2]
+    knows = []
+    for state in range(PATIENCE + 1):
+        for table in swarm.tables:
+            table.agent.learn(state, table.me, -1.0, 99, True)
+        for table in swarm.tables[: 1 if state == 0 else 4]:  # the first to speak is joined by all others
+            table.sync(timeout_s=1.0)
+        knows.append(other.local_qtable.get(one.agent.table.state_hash[0].item(), one.me) is not None)
+    assert other.member.state.round == 0
+    assert (knows[:2], knows[-1]) == ([False, False], True)
 
 
 def test_status_says_what_is_waited_for() -> None:

@@ -205,6 +205,14 @@ class Streams:
         """Sketch of the tips."""
         return self._sketch(self._seqs)
 
+    def mark(self) -> Ints:
+        """i64[n], where the tips are now."""
+        return self._seqs.copy()
+
+    def moved_since(self, mark: Ints) -> int:
+        """How many members' tips have moved since they were at `mark`; new members have."""
+        return int((self._seqs[: len(mark)] != mark[: len(self._seqs)]).sum()) + max(len(self._seqs) - len(mark), 0)
+
     def _sketch(self, seqs: Ints) -> bytes:
         return wire.pack(wire.planes(seqs - self._floor))
 

@@ -74,6 +74,8 @@ class SyncResult(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a round was agreed on during this sync; False while cut off or waiting for a quorum."""
 
 
+PATIENCE = 3
+"""Contributions that may wait for a round while others are heard; then a member acts on what it has heard."""
 NO_SEAT = -1
 """In place of a member's index."""
 
@@ -115,8 +117,10 @@ class FederatedQTable:
         self._author = Author(genesis, me)
         self._contributed_at = 0
         """Interactions of the agent at its last contribution."""
-        self._committed_since = True
-        """Whether a round was agreed on since the last contribution."""
+        self._unanswered = 0
+        """Contributions since the last agreed round."""
+        self._heard = self.member.streams.mark()
+        """What had been heard at the last contribution."""
         self.said_news = False
         """Whether the newest contribution wrote or accused."""
         self._sent = self._received = 0
@@ -190,7 +194,7 @@ class FederatedQTable:
         Evidence computed on the newest agreed table compares with that of others directly, so a member waits for the
         round; only if it waits longer than `sync_interval_ms`, its host lets it contribute all the same.
         """
-        return self._contributed_at + self.config.sync_after_interactions if self._committed_since else None
+        return None if self._unanswered else self._contributed_at + self.config.sync_after_interactions
 
     @property
     def may_contribute(self) -> bool:
@@ -200,7 +204,7 @@ class FederatedQTable:
     @property
     def has_news(self) -> bool:
         """Whether the agent has learned since the last contribution, or that one is not agreed on."""
-        return not self._committed_since or self.agent.interactions > self._contributed_at
+        return self._unanswered > 0 or self.agent.interactions > self._contributed_at
 
     def contribute(self, *, only_news: bool = False) -> list[Effect]:
         """State the agent's evidence in a signed contribution; an empty one if nothing changed.
@@ -217,11 +221,21 @@ class FederatedQTable:
             return []
         self._sent += max(1, len(columns.value))
         effects = self.member.contribute(columns)
-        if not self._committed_since:  # cut off: act on what this side has heard since
+        if self._cut_off:  # act on what this side has heard since
             newer = self.member.streams.newer(state.round + 1)
             self.agent.adopt(personal_view(state, evidence, newer))
-        self._committed_since = False
+        self._unanswered, self._heard = self._unanswered + 1, self.member.streams.mark()
         return effects
+
+    @property
+    def _cut_off(self) -> bool:
+        """Whether no round is to be expected soon: none has come for long, or fewer than a quorum have been heard.
+
+        Otherwise a view of one's own until it comes is not worth a merge.
+        """
+        heard = self.member.streams.moved_since(self._heard)
+        few = self._unanswered > 0 and heard < self.member.roster.quorum.size
+        return few or self._unanswered >= PATIENCE
 
     def on_committed(self, committed: Committed) -> None:
         """Act on a newly agreed round: catch liars, and take over the new view."""
@@ -232,7 +246,7 @@ class FederatedQTable:
         if self.me != NO_SEAT:
             self._author.accuse(self._caught(state))
         self.agent.adopt(personal_view(state, self._evidence()))
-        self._committed_since = True
+        self._unanswered = 0
 
     def _take_seat(self, state: State) -> None:
         """Write as whom the newest membership says this is."""
@@ -242,6 +256,15 @@ class FederatedQTable:
         elif seat != self.me:
             self.me, self._author = seat, Author(self.genesis, seat)
             self._author.resume(state)
+
+    def go_on_as(self, member: Member) -> None:
+        """Another key has the seat now. member: whoever goes by it, on the same agreed state, and has said nothing yet.
+
+        What the old key said and no round took is void, so it is said again.
+        """
+        self.member, self.me = member, NO_SEAT
+        self._take_seat(member.state)
+        self._contributed_at = self._unanswered = 0
 
     def replace_agent(self, agent: QAgent) -> None:
         """Let another agent, which has no experience yet, live as this member: it goes on with that of the one before.

@@ -28,7 +28,6 @@ from qorum.core.effects import (
     Send,
     SetTimer,
     Sign,
-    Timer,
     WindowOpened,
 )
 from qorum.core.member import Member
@@ -39,6 +38,7 @@ from qorum.core.table import NO_SEAT, FederatedQTable, SyncResult
 from qorum.errors import StoreError
 from qorum.identity import Identity
 from qorum.node.pace import Pace
+from qorum.node.timers import Timers
 
 LINE = 4096
 """Effects that may wait for the disk; with more, frames of others are dropped: gossip brings them again."""
@@ -113,7 +113,7 @@ class Host:
         self._line: deque[Effect] = deque()
         self._writing: list[Effect] = []
         """What the disk is busy with; nothing else is carried out meanwhile."""
-        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._timers = Timers(self._fire)
         self._sent: dict[int, float] = {}
         """Seq -> when that contribution was made, until a round takes it."""
         self._waiters: list[tuple[int, asyncio.Future[bool]]] = []
@@ -150,7 +150,7 @@ class Host:
         """Carry out what is in line, write down the agent's experience, and end. Waits at most `timeout_s`."""
         if self._up:
             self._pace.stop()
-            self._cancel_timers()
+            self._timers.cancel()
             written = self._remember()
             with suppress(TimeoutError, StoreError):
                 async with asyncio.timeout(timeout_s):
@@ -163,7 +163,7 @@ class Host:
         """End here and now: what is not on the disk is lost, as in a crash."""
         self._up = False
         self._pace.stop()
-        self._cancel_timers()
+        self._timers.cancel()
         self._line.clear()
         for _, waiter in self._waiters:
             if not waiter.done():
@@ -179,16 +179,25 @@ class Host:
             self.abandon()
             self._witness.failed(self, reason)
 
-    def _cancel_timers(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-
     async def _drained(self) -> None:
         while self._up and (self._line or self._writing):
             idle = self._loop.create_future()
             self._idle.append(idle)
             await idle
+
+    def go_on_as(self, identity: Identity, member: Member) -> None:
+        """Another key has the seat now: speak with it. See `FederatedQTable.go_on_as`.
+
+        Nothing of what waits in line for the old key is said any more; what is agreed on is still written down, for
+        the new one.
+        """
+        self._timers.cancel()
+        self._line = deque(effect for effect in self._line if isinstance(effect, Committed))
+        self._sent.clear()
+        self._identity, self.member = identity, member
+        with self._fatal():
+            self.table.go_on_as(member)
+            self._perform(member.start())
 
     # --- events ---
 
@@ -285,7 +294,7 @@ class Host:
             case Send():
                 self._route(self.key, effect.to, effect.frame)
             case SetTimer():
-                self._set_timer(effect)
+                self._timers.set(self._loop, effect)
             case Sign():
                 self._line.extend(self.member.signed(effect, self._identity.sign(effect.data)))
             case WindowOpened():
@@ -294,12 +303,6 @@ class Host:
                 self._witness.blamed(self, effect)
             case Equivocation():
                 self._witness.equivocated(self, effect)
-
-    def _set_timer(self, effect: SetTimer) -> None:
-        before = self._timers.get(effect.name)
-        if before is not None:
-            before.cancel()
-        self._timers[effect.name] = self._loop.call_later(effect.delay, self._fire, effect)
 
     def _fire(self, effect: SetTimer) -> None:
         if self._up:

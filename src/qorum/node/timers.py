@@ -1,0 +1,45 @@
+"""`Timers`: a member's timers on the event loop. On a machine that cannot keep up they grow longer.
+
+A process that hosts many members, or shares its processors, may handle a timer long after it was due. What others have
+answered meanwhile lies unread, and to ask them again makes everybody later still. So whoever was late waits as much
+longer the next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from qorum.core.effects import SetTimer, Timer
+
+PATIENCE = 4
+"""How many times the last delay of its own a member adds to a wait."""
+
+
+class Timers:
+    """Of each name the newest alone counts."""
+
+    def __init__(self, fire: Callable[[SetTimer], None]) -> None:
+        """fire: what to do with a timer that is due."""
+        self._fire = fire
+        self._set: dict[Timer, asyncio.TimerHandle] = {}
+        self.late_s = 0.0
+        """How late the last timer was."""
+
+    def set(self, loop: asyncio.AbstractEventLoop, timer: SetTimer) -> None:
+        """Fire it once its time has passed."""
+        before = self._set.get(timer.name)
+        if before is not None:
+            before.cancel()
+        due = loop.time() + timer.delay + PATIENCE * self.late_s
+        self._set[timer.name] = loop.call_at(due, self._due, loop, timer, due)
+
+    def cancel(self) -> None:
+        """Forget all."""
+        for timer in self._set.values():
+            timer.cancel()
+        self._set.clear()
+
+    def _due(self, loop: asyncio.AbstractEventLoop, timer: SetTimer, due: float) -> None:
+        self.late_s = loop.time() - due
+        self._fire(timer)
