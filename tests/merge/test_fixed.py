@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from qorum.merge.fixed import (
     POWER_ONE,
     VALUE_LIMIT,
     WEIGHT_LIMIT,
+    distinct,
     divide,
     isqrt,
     power,
@@ -106,3 +108,8 @@ def test_visits_of_all_members_times_the_largest_value_fit_int64(n_members: int)
     cap = visit_cap(n_members)
     assert 1 <= cap <= 4096
     assert n_members * cap * VALUE_LIMIT < 2**63
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=20))
+def test_distinct_values_come_once_and_in_order(values: list[int]) -> None:
+    assert distinct(np.array(values, dtype=np.uint64)).tolist() == sorted(set(values))

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from qorum.merge.fixed import Ints
+from qorum.merge.fixed import Ints, distinct
 
 UNKNOWN = -1
 
@@ -36,7 +36,7 @@ class Cells:
     @cached_property
     def states(self) -> NDArray[np.uint64]:
         """uint64[S], the states of all cells, ascending."""
-        return np.unique(self.state_hash)
+        return distinct(self.state_hash)
 
     @cached_property
     def ids(self) -> Ints:

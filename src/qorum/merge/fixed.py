@@ -6,6 +6,8 @@ computes the same bits. Division rounds half to even; roots and powers use integ
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,6 +19,16 @@ POWER_ONE = 1 << 30  # unit of probabilities in `power`; the product of two fits
 WEIGHT_LIMIT = (1 << 23) - 1  # sum of visits that keeps sum(visits * value) below 2^63
 
 Ints = NDArray[np.int64]
+
+
+Number = TypeVar("Number", bound=np.integer)
+
+
+def distinct(values: NDArray[Number]) -> NDArray[Number]:
+    """The values that occur, ascending: `np.unique`, which would load `numpy.ma` for this and two megabytes with it."""
+    ascending = np.sort(values, axis=None)
+    is_first = np.append(True, ascending[1:] != ascending[:-1])[: ascending.size]
+    return np.asarray(ascending[is_first])
 
 
 def visit_cap(n_members: int) -> int:

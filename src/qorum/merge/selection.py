@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qorum.merge.fixed import Ints
+from qorum.merge.fixed import Ints, distinct
 
 PAD = np.iinfo(np.int64).max
 SIZE_CLASSES = 8
@@ -44,7 +44,7 @@ def _selected(values: Ints, starts: Ints, sizes: Ints, rank: Ints) -> Ints:
         place = np.arange(width)
         low, rows = _narrowed(values.take(starts[:, None] + place, mode="clip"))
         rows[place >= sizes[:, None]] = np.iinfo(rows.dtype).max
-    ranks = np.unique(rank)
+    ranks = distinct(rank)
     if len(ranks) <= FEW:
         rows.partition(ranks, axis=1)
     else:

@@ -95,11 +95,12 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
 
 def certificate_hash(certificate: Path) -> bytes:
     """SHA-256 of the first certificate in a PEM file: what its node shows. Raises `ConfigError`."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    try:
-        return x509.load_pem_x509_certificate(certificate.read_bytes()).fingerprint(SHA256())
+    try:  # without `cryptography.x509`, which takes two megabytes
+        _, found, text = certificate.read_text("ascii").partition(ssl.PEM_HEADER)
+        if not found:
+            raise ValueError(f"there is no {ssl.PEM_HEADER} in it")
+        first = text.partition(ssl.PEM_FOOTER)[0]
+        return sha256(ssl.PEM_cert_to_DER_cert(f"{ssl.PEM_HEADER}{first}{ssl.PEM_FOOTER}")).digest()
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read a certificate from {certificate}: {error}") from error
 
