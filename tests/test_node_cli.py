@@ -45,8 +45,9 @@ def test_init_refuses_what_makes_no_sense(tmp_path: Path, arguments: tuple[str, 
     assert not (tmp_path / "fed").exists()
 
 
-def test_up_runs_a_federation_and_prints_its_figures(tmp_path: Path) -> None:
-    plan = ("--members", "4", "--processes", "2", "--seconds", "4", "--rate", "40")
+@pytest.mark.parametrize("transport", ["websocket", "zenoh"])
+def test_up_runs_a_federation_and_prints_its_figures(tmp_path: Path, transport: str) -> None:
+    plan = ("--members", "4", "--processes", "2", "--seconds", "4", "--rate", "40", "--transport", transport)
     done = call("up", *plan, "--json", "--folder", "fed", "--set", "sync_interval_ms=500", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

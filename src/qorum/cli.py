@@ -25,6 +25,7 @@ try:
 except ImportError as error:
     raise MissingExtra("typer", "cli", "the qorum command") from error
 
+from qorum.membership_cli import commands as membership_commands
 from qorum.node_cli import commands as node_commands
 from qorum.store_cli import commands as store_commands
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure, side by side with a peer in one run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(node_commands)
+app.add_typer(membership_commands)
 app.add_typer(store_commands)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]

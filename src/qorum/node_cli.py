@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 from contextlib import nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,14 @@ import typer
 from qorum.errors import ConfigError
 
 commands = typer.Typer(no_args_is_help=True)
+
+
+class Transport(StrEnum):
+    """What links between nodes go over."""
+
+    WEBSOCKET = "websocket"
+    ZENOH = "zenoh"
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Settings = Annotated[
@@ -26,22 +35,38 @@ Task = Annotated[str, typer.Option(help="What agents live in: `grid`, or an envi
 @commands.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="A new folder for all files.")],
-    members: Annotated[int, typer.Option(min=1, help="Agents in the federation.")],
+    members: Annotated[
+        int | None, typer.Option(min=1, help="Agents in the federation; with --join: agents that join, else 1.")
+    ] = None,
     hosts: Annotated[int, typer.Option(min=1, help="Nodes that host them; one address each.")] = 1,
     address: Annotated[
         list[str] | None,
         typer.Option(help="host:port of each node, in turn; one alone gives all nodes its host and ports from there."),
     ] = None,
     settings: Settings = None,
+    join: Annotated[
+        Path | None, typer.Option(metavar="GENESIS", help="Join this federation instead, with a node of one's own.")
+    ] = None,
+    peer: Annotated[
+        list[str] | None, typer.Option(help="With --join: host:port of a node there is; give it for each.")
+    ] = None,
     plaintext: Plaintext = False,
     as_json: Json = False,
 ) -> None:
-    """Found a federation: keys, genesis, certificates, and a configuration for each node."""
+    """Found a federation, or join one: keys, genesis, certificates, and a configuration for each node."""
     import msgspec
 
     from qorum.config import FederationConfig
     from qorum.node.layout import lay_out
 
+    if join is not None:
+        if hosts > 1 or settings or len(address or []) > 1:
+            raise ConfigError("--join sets one node up, and its federation is founded: leave --hosts and --set out")
+        where = (address or ["127.0.0.1:7400"])[0]
+        _join(folder, join, members or 1, where, peer or [], tls=not plaintext, as_json=as_json)
+        return
+    if peer or members is None:
+        raise ConfigError("give --members to found a federation, or --join GENESIS and --peer to join one")
     config = FederationConfig.of(_fields(settings))
     layout = lay_out(folder, config, members, _addresses(address or ["127.0.0.1:7400"], hosts), tls=not plaintext)
     if as_json:
@@ -63,17 +88,9 @@ def node(
     as_json: Json = False,
 ) -> None:
     """Run a node until it is told to end (SIGTERM, or Ctrl-C). Its log goes to standard error."""
-    import msgspec
+    from qorum.node.__main__ import Errand, become
 
-    from qorum.node.config import load_config
-    from qorum.node.daemon import Lives, run
-    from qorum.node.logs import log_to_stderr
-
-    settings = load_config(config)
-    log_to_stderr(settings.log)
-    account = run(settings, lives=None if task is None else Lives(task, rate, seed))
-    if as_json:
-        typer.echo(msgspec.json.encode(account))
+    become(Errand(str(config), task, rate, seed, as_json))
 
 
 @commands.command()
@@ -87,12 +104,14 @@ def up(
     folder: Annotated[Path | None, typer.Option(help="A new folder for all files; a temporary one by default.")] = None,
     settings: Settings = None,
     plaintext: Plaintext = False,
+    transport: Annotated[Transport, typer.Option(help="What links between nodes go over.")] = Transport.WEBSOCKET,
     as_json: Json = False,
 ) -> None:
     """Run a whole federation on this machine: real processes, sockets and disks; then print its figures."""
     from qorum.node.up import Plan, bring_up, federation_for
 
-    plan = Plan(members, members if processes is None else processes, seconds, task, rate, seed, not plaintext)
+    nodes, over_zenoh = members if processes is None else processes, transport is Transport.ZENOH
+    plan = Plan(members, nodes, seconds, task, rate, seed, tls=not plaintext, over_zenoh=over_zenoh)
     config = federation_for(task, **_fields(settings))
     with nullcontext(folder) if folder else tempfile.TemporaryDirectory(prefix="qorum-") as place:
         result = bring_up(plan, Path(place), config, lambda line: print(line, file=sys.stderr))
@@ -121,6 +140,24 @@ def status(
         typer.echo(json.dumps(answer))
     else:
         _print_status(answer)
+
+
+def _join(
+    folder: Path, genesis: Path, members: int, address: str, peers: list[str], *, tls: bool, as_json: bool
+) -> None:
+    import msgspec
+
+    from qorum.node.genesis_file import load_genesis
+    from qorum.node.layout import lay_out_newcomer
+
+    layout = lay_out_newcomer(folder, load_genesis(genesis), members, address, peers, tls=tls)
+    if as_json:
+        typer.echo(msgspec.json.encode(layout))
+        return
+    typer.echo(f"federation {layout.federation}")
+    for petition in layout.petitions:
+        typer.echo(f"hand {petition} to those who run members: qorum admit {petition} THEIR-CONFIG")
+    typer.echo(f"start the node: qorum node {layout.nodes[0].config}   it follows, and takes part once it is admitted")
 
 
 def _fields(settings: list[str] | None) -> dict[str, Any]:
@@ -172,6 +209,7 @@ def _print_status(node: dict[str, Any]) -> None:
         f"p99 {_figure(latency['p99'])} s, {node['rss_mb']:.0f} MB, qorum {node['version']}"
     )
     for member in node["members"]:
-        typer.echo(f"  {member['name']} ({member['index']})  round {member['round']}  {member['doing']}")
+        index = "no seat" if member["index"] < 0 else member["index"]
+        typer.echo(f"  {member['name']} ({index})  round {member['round']}  {member['doing']}")
     for link in node["links"]:
         typer.echo(f"  to {link['peer']}: {link['state']}, members {', '.join(map(str, link['members'])) or 'none'}")

@@ -316,6 +316,15 @@ def refused() -> dict[str, tuple[Petition, str]]:
     }
 
 
+def test_who_asks_again_has_everybody_told_again_and_what_others_said_is_told_once() -> None:
+    member, petition = member_of(0), petition_of(GENESIS.roster, Join(key(100)))
+    for _ in range(2):
+        told = [(to, said.change) for to, said in sends(member.petition(petition)) if isinstance(said, Petition)]
+        assert told == [((1, 2, 3, 4), petition.change)]
+    assert sent(member.receive(1, wire.encode(petition)), Petition) == []
+    assert member.docket.petitions == [petition]
+
+
 @pytest.mark.parametrize(("petition", "reason"), refused().values(), ids=refused())
 def test_a_petition_that_is_not_entitled_is_refused_and_the_reason_told(petition: Petition, reason: str) -> None:
     with pytest.raises(ProtocolError, match=reason):

@@ -20,7 +20,10 @@ from qorum.node.hello import Nonces, Party
 from qorum.node.links import Links
 from qorum.node.metrics import Metrics
 from qorum.node.refused import Reason
+from qorum.node.transport import Transport
 from qorum.node.websocket import PATH, WebSockets
+from qorum.node.zenoh_transport import ZenohTransport
+from tests.node.carriers import Carrier
 
 PATIENCE_S = 10.0
 IDENTITIES = [Identity.from_seed(bytes([number]) * 32) for number in range(1, 7)]
@@ -73,17 +76,20 @@ class Station:
         budgets: Budgets | None = None,
         insecure: bool = False,
         port: int = 0,
+        over: Carrier | None = None,
     ) -> None:
+        """over: what its links go over; with Zenoh nodes find each other, and `peers` does not matter."""
         self.received: list[tuple[int, int, bytes]] = []
         """(to, sender, frame)"""
         self.metrics = Metrics()
-        self.transport = WebSockets(tls, self.metrics)
-        roster = (genesis or genesis_of()).roster
+        self.sockets = WebSockets(tls, self.metrics)
+        founded = genesis or genesis_of()
+        self.transport, roster = self._carried(over, founded), founded.roster
         self.links = Links(
             roster,
             identities or [IDENTITIES[member] for member in members],
             self.transport,
-            peers,
+            peers if self.transport is self.sockets else (),
             lambda to, sender, frame: self.received.append((to, sender, frame)),
             metrics=self.metrics,
             budgets=budgets,
@@ -91,13 +97,19 @@ class Station:
         )
         self._port = port
 
+    def _carried(self, over: Carrier | None, genesis: Genesis) -> Transport:
+        zenoh = over.config() if over is not None else None
+        if zenoh is None:
+            return self.sockets
+        return ZenohTransport(zenoh, genesis.federation, self.metrics, insecure=False)
+
     async def start(self) -> str:
         """Listen and dial; the address."""
         app = web.Application()
-        app.add_routes([web.get(PATH, self.transport.handler)])
+        app.add_routes([web.get(PATH, self.sockets.handler)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self.transport.server_tls)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self.sockets.server_tls)
         await site.start()
         await self.links.start()
         self._port = self._runner.addresses[0][1]

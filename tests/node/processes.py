@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +22,18 @@ from tests.node.builders import QUICK
 
 
 def federation(
-    folder: Path, members: int, hosts: int, config: FederationConfig = QUICK, *, tls: bool = True
+    folder: Path,
+    members: int,
+    hosts: int,
+    config: FederationConfig = QUICK,
+    *,
+    tls: bool = True,
+    over_zenoh: bool = False,
 ) -> list[Path]:
     """The configurations of a new federation on free ports of loopback."""
-    layout = lay_out(folder, config, members, free_addresses(hosts), tls=tls)
+    addresses = free_addresses(2 * hosts)
+    endpoints = [f"tcp/{address}" for address in addresses[hosts:]] if over_zenoh else []
+    layout = lay_out(folder, config, members, addresses[:hosts], tls=tls, endpoints=endpoints)
     return [Path(node.config) for node in layout.nodes]
 
 
@@ -34,7 +43,8 @@ class Daemon:
     def __init__(self, config: Path, *arguments: str) -> None:
         self.config = config
         command = [sys.executable, "-m", "qorum.cli", "node", str(config), "--json", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - a pipe that nobody reads would stop the node in the end
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, text=True)
 
     @property
     def line(self) -> Line:
@@ -49,16 +59,24 @@ class Daemon:
         """As a power cut."""
         self.process.kill()
         self.process.communicate(timeout=10)
+        self._log.close()
 
     def end(self, timeout_s: float = 30.0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """SIGTERM: its account, and its log. It has to end with 0 in time."""
         self.process.terminate()
-        out, log = self.process.communicate(timeout=timeout_s)
+        out, _ = self.process.communicate(timeout=timeout_s)
+        with self._log:
+            log = self.log()
         assert self.process.returncode == 0, log
         return json.loads(out), [json.loads(line) for line in log.splitlines()]
 
+    def log(self) -> str:
+        """What it has said on standard error so far."""
+        self._log.seek(0)
+        return self._log.read()
 
-def until(holds: Callable[[], bool], why: str, timeout_s: float = 60.0) -> None:
+
+def until(holds: Callable[[], bool], why: str, timeout_s: float = 60.0, every_s: float = 0.02) -> None:
     """Wait for something that may need nodes which are not up yet; with a deadline."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -67,5 +85,5 @@ def until(holds: Callable[[], bool], why: str, timeout_s: float = 60.0) -> None:
                 return
         except QorumError:
             pass
-        time.sleep(0.02)
+        time.sleep(every_s)
     raise AssertionError(f"in vain, for {timeout_s} s: {why}")

@@ -8,7 +8,7 @@ import pytest
 
 from qorum.errors import ConfigError
 from qorum.node.budget import Budgets
-from qorum.node.config import NodeConfig, Tls, load_config
+from qorum.node.config import NodeConfig, Tls, Zenoh, load_config
 
 WHOLE = """
 genesis = "genesis.json"
@@ -28,6 +28,17 @@ ca = "ca.pem"
 [budgets]
 bytes_per_second = 1_000
 guests = 0
+"""
+OVER_ZENOH = """
+[zenoh]
+mode = "client"
+connect = ["tls/router.example:7447", "tcp/[::1]:7447"]
+prefix = "fleet/qorum"
+
+[zenoh.tls]
+certificate = "certificate.pem"
+key = "/etc/key.pem"
+ca = "ca.pem"
 """
 SMALLEST = 'genesis = "g"\ndata = "d"\nlisten = "127.0.0.1:0"\nmembers = ["a.pem"]\n'
 
@@ -53,10 +64,19 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     )
 
 
+def test_links_may_go_over_zenoh(tmp_path: Path) -> None:
+    assert load(tmp_path, SMALLEST + OVER_ZENOH).zenoh == Zenoh(
+        mode="client",
+        connect=("tls/router.example:7447", "tcp/[::1]:7447"),
+        prefix="fleet/qorum",
+        tls=Tls(certificate=tmp_path / "certificate.pem", key=Path("/etc/key.pem"), ca=tmp_path / "ca.pem"),
+    )
+
+
 def test_little_has_to_be_said(tmp_path: Path) -> None:
     config = load(tmp_path, SMALLEST)
     assert (config.peers, config.tls, config.token, config.insecure, config.log) == ((), None, None, False, "json")
-    assert config.budgets == Budgets()
+    assert (config.budgets, config.zenoh) == (Budgets(), None)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +91,15 @@ def test_little_has_to_be_said(tmp_path: Path) -> None:
         (SMALLEST + "peers = 'a:1'", "peers"),
         (SMALLEST + "insecure = 'yes'", "insecure"),
         (SMALLEST + "log = 'xml'", "log"),
+        (SMALLEST + "[zenoh]\nconnects = []", "unknown field connects in [zenoh]; the fields are: mode, connect"),
+        (SMALLEST + "[zenoh.tls]\ncert = 'c'", "unknown field cert in [zenoh.tls]; the fields are: certificate"),
+        (SMALLEST + "[zenoh]\nconnect = ['10.0.0.2:7447']", "connect"),
+        (SMALLEST + "[zenoh]\nconnect = ['tls/a.example:1#enable_mtls=false']", "connect"),
+        (SMALLEST + "[zenoh]\nconnect = ['udp/a.example:1']", "connect"),
+        (SMALLEST + "[zenoh]\nmode = 'router'", "mode"),
+        (SMALLEST + "[zenoh]\nprefix = 'a/**'", "prefix"),
+        (SMALLEST + "peers = ['10.0.0.2:7400']\n[zenoh]\n", "leave `peers` out"),
+        (SMALLEST + "zenoh = 1", "zenoh"),
         (SMALLEST + "tls = 1", "tls"),
         (SMALLEST.replace('"g"', "7"), "genesis"),
         (SMALLEST.replace('["a.pem"]', "[]"), "members"),

@@ -12,8 +12,11 @@ import pytest
 from tests.node.processes import Daemon, federation, until
 
 
-def test_four_processes_agree_through_the_loss_of_one_which_comes_back_as_it_was(tmp_path: Path) -> None:
-    configs = federation(tmp_path / "fed", members=4, hosts=4)
+@pytest.mark.parametrize("over_zenoh", [False, True], ids=["websocket", "zenoh"])
+def test_four_processes_agree_through_the_loss_of_one_which_comes_back_as_it_was(
+    tmp_path: Path, over_zenoh: bool
+) -> None:
+    configs = federation(tmp_path / "fed", members=4, hosts=4, over_zenoh=over_zenoh)
     with ExitStack() as cleanup:
 
         def start(number: int) -> Daemon:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from qorum.core.membership import consent_bytes, endorsement_bytes
-from qorum.core.messages import Join, Petition
+from qorum.core.messages import Change, Join, Petition, Rekey
 from qorum.core.table import NO_SEAT
 from qorum.encoding import hash_observation
 from qorum.errors import StoreError
 from qorum.identity import Identity
-from qorum.node.birth import host_of
+from qorum.node.birth import heir_of, host_of
 from qorum.store import Store
 from tests.node.builders import GUEST, Neighbours, until
 
@@ -199,6 +199,15 @@ def test_an_error_inside_ends_the_host_and_not_the_others(caplog: pytest.LogCapt
     run(scene)
 
 
+def ask(four: Neighbours, change: Change, consents: Identity) -> None:
+    """Put a change before the federation that three of the four endorse."""
+    data = endorsement_bytes(four.genesis.federation, change)
+    signatures = b"".join(identity.sign(data) for identity in four.identities[:3])
+    consent = consents.sign(consent_bytes(four.genesis.federation, change))
+    petition = Petition(change, consent, endorsers=b"\x07", signatures=signatures)
+    four.hosts[1].meet(lambda member: member.petition(petition))
+
+
 def test_a_newcomer_follows_until_it_is_admitted_and_then_takes_part(tmp_path: Path) -> None:
     async def scene() -> None:
         async with neighbours() as four:
@@ -211,12 +220,7 @@ def test_a_newcomer_follows_until_it_is_admitted_and_then_takes_part(tmp_path: P
                 four.live(0)
                 await until(lambda: newcomer.member.state.round >= 1, "it follows")
                 newcomer.table.agent.learn(77, 1, 1.0, 2, False)
-                change, federation = Join(stranger.public_key), four.genesis.federation
-                data = endorsement_bytes(federation, change)
-                signatures = b"".join(identity.sign(data) for identity in four.identities[:3])
-                consent = stranger.sign(consent_bytes(federation, change))
-                petition = Petition(change, consent, endorsers=b"\x07", signatures=signatures)
-                four.hosts[1].meet(lambda member: member.petition(petition))
+                ask(four, Join(stranger.public_key), stranger)
                 await until(lambda: newcomer.me == 4, "it is admitted")
                 assert (await newcomer.sync(10)).agreed
                 cell = hash_observation(77), 1
@@ -226,5 +230,35 @@ def test_a_newcomer_follows_until_it_is_admitted_and_then_takes_part(tmp_path: P
                 assert store.load(stranger.public_key) is not None
                 again = host_of(stranger, store, four.engine, four.route, four.notes)
                 assert again.me == 4, "and stays a member"
+
+    run(scene)
+
+
+def test_a_new_key_says_again_what_no_round_took_and_writes_down_what_was_in_line() -> None:
+    async def scene() -> None:
+        async with neighbours() as four:
+            host, disk, old = four.hosts[3], four.disks[3], four.identities[3]
+            new, agent, id_of = Identity.from_seed(b"n" * 32), host.table.agent, four.id_of
+            four.id_of = lambda key: 3 if key == old.public_key else id_of(key)  # type: ignore[method-assign]
+            disk.held = []
+            agent.learn(77, 1, 1.0, 2, False)
+            waits = asyncio.ensure_future(host.sync(20))
+            await until(lambda: disk.held != [], "the disk is busy with what the old key says")
+            ask(four, Rekey(3, 1, new.public_key), new)
+            await until(lambda: host.member.roster.key(3) == new.public_key, "a round of the others changes the key")
+
+            four.identities[3] = new
+            host.go_on_as(new, heir_of(host.member, new.public_key, four.engine))
+            disk.release()
+            assert (await waits).agreed, "who waited for a round still does"
+            assert (host.me, host.key, host.table.agent) == (3, new.public_key, agent)
+            await until(lambda: new.public_key in disk.kept, "what was agreed on is written down for the new key")
+            cell = hash_observation(77), 1
+            four.live(0)
+            assert (await host.sync(10)).agreed
+            await until(lambda: cell in four.hosts[0].table.agreed_table, "what the agent saw is agreed on")
+            assert host.member.state.heads[3].incarnation == 1
+            assert disk.records[old.public_key] != disk.records[new.public_key]
+            assert four.notes.failures == []
 
     run(scene)

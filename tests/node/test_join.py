@@ -18,8 +18,9 @@ def live(agent: qorum.QAgent, steps: int = 12) -> None:
         agent.learn(step % 5, agent.act(step % 5), 0.5, (step + 1) % 5, False)
 
 
-def test_two_programs_learn_as_one_and_go_on_after_a_restart(tmp_path: Path) -> None:
-    a, b = federation(tmp_path / "fed", members=4, hosts=2)
+@pytest.mark.parametrize("over_zenoh", [False, True], ids=["websocket", "zenoh"])
+def test_two_programs_learn_as_one_and_go_on_after_a_restart(tmp_path: Path, over_zenoh: bool) -> None:
+    a, b = federation(tmp_path / "fed", members=4, hosts=2, over_zenoh=over_zenoh)
     with qorum.join(a, "agent-0") as one, qorum.join(b, 3) as two:
         agents = [one.agent(4, seed=1), two.agent(seed=2, epsilon=0.3)]
         for agent in agents:

@@ -43,6 +43,16 @@ def test_only_a_node_that_others_can_reach_gets_a_token(tmp_path: Path) -> None:
     assert load_config(layout.nodes[0].config).tls is None
 
 
+def test_over_zenoh_the_later_of_two_nodes_connects(tmp_path: Path) -> None:
+    endpoints = [f"tcp/127.0.0.1:{port}" for port in (7501, 7502, 7503)]
+    layout = lay_out(tmp_path, CONFIG, 3, ADDRESSES, tls=True, endpoints=endpoints)
+    configs = [load_config(node.config) for node in layout.nodes]
+    assert [config.peers for config in configs] == [(), (), ()]
+    tables = [config.zenoh for config in configs if config.zenoh is not None]
+    assert [table.listen for table in tables] == [(endpoint,) for endpoint in endpoints]
+    assert [table.connect for table in tables] == [(), (endpoints[0],), (endpoints[0], endpoints[1])]
+
+
 @pytest.mark.parametrize(
     ("members", "addresses", "says"),
     [

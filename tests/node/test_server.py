@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from qorum.core.messages import Evict
 from qorum.errors import ConfigError, QorumError
-from qorum.node.attach import attach
+from qorum.node.attach import Line, attach
 from qorum.node.host import Host
+from qorum.node.petition_file import PetitionFile
+from qorum.node.records import Filed, RosterView
 from qorum.node.server import Server
 from qorum.node.status import NodeStatus, Seconds, member_status, standing_of, tolerance_of
 from tests.node.builders import Neighbours, until
@@ -27,6 +30,7 @@ class Served:
     def __init__(self, four: Neighbours) -> None:
         self.four = four
         self.ready: str | None = None
+        self.asked: list[PetitionFile] = []
 
     def host(self, member: str | int | None) -> Host:
         names = {"agent": 0, **{str(me): me for me in range(4)}}
@@ -36,6 +40,15 @@ class Served:
 
     def metrics(self) -> bytes:
         return b"qorum_rounds_total 1\n"
+
+    @property
+    def roster(self) -> RosterView:
+        state = self.four.hosts[0].member.state
+        return RosterView.of(state.roster, state.round)
+
+    def petition(self, file: PetitionFile) -> None:
+        file.check(self.roster)
+        self.asked.append(file)
 
     def status(self) -> NodeStatus:
         hosts = list(self.four.hosts.values())
@@ -241,5 +254,25 @@ def test_attaching_in_vain_says_why() -> None:
                 await asyncio.to_thread(lambda: fed.agent(gamma=0.5))
         with pytest.raises(QorumError, match="does not answer"):
             await asyncio.to_thread(attach, address, "agent")
+
+    run(scene)
+
+
+def test_who_the_members_are_can_be_asked_and_a_change_of_them_asked_for() -> None:
+    async def scene() -> None:
+        async with serving() as (node, address):
+            line = Line(address, 0, None, None)
+            roster = await asyncio.to_thread(line.ask, "roster", RosterView)
+            keys = [identity.public_key.hex() for identity in node.four.identities]
+            assert [seat.keys for seat in roster.seats] == [(key,) for key in keys]
+            assert (roster.quorum, roster.active, roster.round, roster.epoch) == (3, 4, 0, 0)
+            file = PetitionFile.of(node.four.genesis.federation, Evict(3, 0)).endorsed(node.four.identities[:3])
+            assert await asyncio.to_thread(line.ask, "petition", Filed, file) == Filed(round=0)
+            assert node.asked == [file]
+            stale = PetitionFile.of(node.four.genesis.federation, Evict(3, 1))
+            with pytest.raises(QorumError, match="400 the petition is out of date"):
+                await asyncio.to_thread(line.ask, "petition", Filed, stale)
+            status, says = await fetch(f"{address}/api/v1/petition", {"ask": "evict"})
+            assert (status, "missing required field" in says) == (400, True)
 
     run(scene)

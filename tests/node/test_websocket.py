@@ -25,7 +25,7 @@ async def nobody(connection: Connection) -> None:
 def test_whom_it_does_not_get_to_is_closed(address: str) -> None:
     async def scene() -> None:
         transport = WebSockets(None, Metrics())
-        await transport.start(nobody)
+        await transport.start(nobody, print)
         try:
             with pytest.raises(Closed) as closed:
                 await transport.connect(address)
@@ -53,7 +53,7 @@ def test_a_reason_is_passed_on_if_a_terminal_can_show_it(said: str, heard: str) 
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         transport = WebSockets(None, Metrics())
-        await transport.start(nobody)
+        await transport.start(nobody, print)
         try:
             connection = await transport.connect(f"127.0.0.1:{runner.addresses[0][1]}")
             assert connection.certificate == NO_CERTIFICATE

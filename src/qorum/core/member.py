@@ -290,9 +290,14 @@ class Member:
         return 0 if self.me is None else self.streams.waiting(self.me)
 
     def petition(self, petition: Petition) -> list[Effect]:
-        """Ask for a change of membership. Raises `ProtocolError` unless it is entitled to happen."""
-        if self.docket.hear_petition(msgspec.structs.replace(petition, epoch=self.roster.epoch)):
-            self._tell_of(petition)
+        """Ask for a change of membership. Raises `ProtocolError` unless it is entitled to happen.
+
+        Whoever asks again has everybody told again: those who could not be reached, or were not there yet.
+        """
+        self.docket.hear_petition(msgspec.structs.replace(petition, epoch=self.roster.epoch))
+        for held in self.docket.petitions:
+            if held.change == petition.change:
+                self._tell_of(held)
         return self._done()
 
     def signed(self, request: Sign, signature: bytes) -> list[Effect]:

@@ -8,13 +8,18 @@ from ipaddress import ip_address
 from typing import Protocol, TypeVar
 
 import msgspec
-from aiohttp import web
-from aiohttp.typedefs import Middleware
 
-from qorum.errors import QorumError
+from qorum.errors import MissingExtra, QorumError
 from qorum.node.host import Host
-from qorum.node.records import Columns, Heard, Steps, Task, Wait
+from qorum.node.petition_file import PetitionFile
+from qorum.node.records import Columns, Filed, Heard, RosterView, Steps, Task, Wait
 from qorum.node.status import NodeStatus
+
+try:
+    from aiohttp import web
+    from aiohttp.typedefs import Middleware
+except ImportError as error:
+    raise MissingExtra("aiohttp", "node", "a node") from error
 
 T = TypeVar("T")
 
@@ -33,6 +38,13 @@ class Api(Protocol):
 
     def host(self, member: str) -> Host:
         """The host of a member, by name or index. Raises `ConfigError`, naming those there are."""
+
+    @property
+    def roster(self) -> RosterView:
+        """The newest membership that it knows of."""
+
+    def petition(self, file: PetitionFile) -> None:
+        """Ask the federation for a change of membership. Raises a `QorumError` that says why it makes no sense."""
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -68,8 +80,17 @@ def routes(node: Api) -> list[web.RouteDef]:
             raise web.HTTPBadRequest(text=f"timeout_s is {wait.timeout_s}; allowed: 0 to {MAX_WAIT:.0f}")
         return _json(await host.sync(wait.timeout_s))
 
+    async def roster(request: web.Request) -> web.Response:
+        return _json(node.roster)
+
+    async def petition(request: web.Request) -> web.Response:
+        node.petition(await _body(request, PetitionFile))
+        return _json(Filed(round=node.roster.round))
+
     return [
         web.get(f"{ROOT}/status", status),
+        web.get(f"{ROOT}/roster", roster),
+        web.post(f"{ROOT}/petition", petition),
         web.get(f"{ROOT}/members/{{member}}", task),
         web.get(f"{ROOT}/members/{{member}}/table", table),
         web.post(f"{ROOT}/members/{{member}}/observe", observe),

@@ -1,4 +1,4 @@
-"""What makes a host from what its node's store holds: at the first start, and at every later one."""
+"""What makes a host from what its node's store holds, at every start; and a member that goes on under a new key."""
 
 from __future__ import annotations
 
@@ -43,3 +43,17 @@ def host_of(identity: Identity, store: Store, engine: Engine, route: Route, witn
     if kept.state is None and start is not None:
         agent.adopt(start)
     return Host(table, identity, store, route, witness, random)
+
+
+def heir_of(member: Member, key: bytes, engine: Engine) -> Member:
+    """Who goes on from what a member has agreed on, under a key that has said nothing yet."""
+    return Member(
+        member.genesis,
+        None,
+        engine,
+        Random(),
+        key=key,
+        state=member.state,
+        commit=member.last_commit,
+        epochs=member.library.epochs,
+    )

@@ -47,6 +47,7 @@ STEADY_S = 10.0
 UNFORGIVEN = {Reason.MALFORMED, Reason.OVERSIZED, Reason.TOO_FAST}
 """No honest node gives these reasons to end a link: its members are refused for a while."""
 ENDS = "this node ends"
+REKEYED = "a member of it has a new key, and proves it on another link"
 
 OnFrame = Callable[[int, int, bytes], None]
 """(to, sender, frame): a frame has come for somebody hosted here. Must not raise."""
@@ -102,6 +103,8 @@ class Links:
         self._conduct = Conduct(self._budgets.errors * len(self._identities), self._budgets.refuse_s)
         self._received, self._sent = Debts(), Debts()
         self._dials = [Dial(address) for address in peers]
+        self._found: dict[str, tuple[Dial, asyncio.Task[None]]] = {}
+        """By address: those that the transport has found by itself."""
         self._links: list[Link] = []
         """Proven ones, the oldest first."""
         self._routes: dict[int, Route] = {}
@@ -120,7 +123,7 @@ class Links:
     async def start(self) -> None:
         """Take links in, and dial."""
         self._loop = asyncio.get_running_loop()
-        await self._transport.start(self._accept)
+        await self._transport.start(self._accept, self._seen)
         for dial in self._dials:
             self._spawn(self._keep(dial))
 
@@ -213,6 +216,14 @@ class Links:
                 link.end(Refused(Reason.UNKNOWN_MEMBER, f"a member of it has lost its seat or key in {roster.epoch}"))
         self._reroute()
 
+    def replace(self, old: bytes, new: Identity) -> None:
+        """Somebody hosted here has a new key: links that prove the old one give way to new ones."""
+        self._identities = tuple(new if one.public_key == old else one for one in self._identities)
+        self._places = {identity.public_key: place for place, identity in enumerate(self._identities)}
+        self._enroll_mine()
+        for link in self._links:
+            link.end(Closed(REKEYED))
+
     def _enroll_mine(self) -> None:
         self._ids = self._seats(tuple(self._places), GUEST)
         self._mine = {id: place for place, id in enumerate(self._ids)}
@@ -236,6 +247,17 @@ class Links:
         self._metrics.reachable.set(len(self.reachable))
 
     # --- connections ---
+
+    def _seen(self, address: str, is_there: bool) -> None:
+        """The transport has found a node by itself, or lost it: dial it as long as it is there."""
+        if known := self._found.pop(address, None):
+            dial, keeping = known
+            self._dials.remove(dial)
+            keeping.cancel()
+        if is_there and not self._ends and len(self._found) < MAX_SEATS:  # a federation has no more nodes
+            dial = Dial(address)
+            self._dials.append(dial)
+            self._found[address] = dial, self._spawn(self._keep(dial))
 
     async def _keep(self, dial: Dial) -> None:
         """Dial, and dial again, as long as no link leads there."""
@@ -267,7 +289,7 @@ class Links:
 
     async def _serve(self, connection: Connection, dial: Dial | None) -> None:
         """A connection, from the handshake to its end. dial: why it was made; None if the other end made it."""
-        why = ENDS
+        why, link = ENDS, None
         try:
             link = await self._introduce(connection, dial)
             await self._carry(link)
@@ -278,7 +300,7 @@ class Links:
                 dial.state = f"refused it: {refused}"
         except Closed as closed:
             why = "closed"
-            self._note_closed(connection, dial, closed)
+            self._note_closed(connection, dial, closed, was_up=link is not None)
         except Exception:  # a fault in here, or in who is given frames, costs one link and not the node
             why = "a fault of this node"
             log.exception("link failed", extra={"facts": _facts(connection)})
@@ -299,14 +321,15 @@ class Links:
         finally:
             self._remove(link)
 
-    def _note_closed(self, connection: Connection, dial: Dial | None, closed: Closed) -> None:
+    def _note_closed(self, connection: Connection, dial: Dial | None, closed: Closed, *, was_up: bool) -> None:
         by_refusal = closed.why in set(Reason)
         level = logging.WARNING if by_refusal and closed.why != Reason.DUPLICATE else logging.DEBUG
         event = "refused by peer" if by_refusal else "closed"
         log.log(level, event, extra={"facts": _facts(connection, why=closed.why)})
         if dial is not None:
             dial.state = f"refused by it: {closed.why}" if by_refusal else f"closed: {closed.why}"
-            dial.as_guest = closed.why in (Reason.UNKNOWN_MEMBER, Reason.WRONG_KEY)
+            # A link that was up was ended by news of the membership: whoever knows them too is a member at once.
+            dial.as_guest = not was_up and closed.why in (Reason.UNKNOWN_MEMBER, Reason.WRONG_KEY)
 
     # --- letting in ---
 
@@ -338,7 +361,8 @@ class Links:
         if not connection.is_private and not self._insecure:
             raise Refused(Reason.NOT_TLS, "others could listen in: use TLS, or say `insecure = true`")
         modest = dial is not None and dial.as_guest
-        shake = Handshake(self._party(), connection.certificate, dials=dial is not None, as_guest=modest)
+        party = self._party()
+        shake = Handshake(party, connection.certificate, dials=dial is not None, as_guest=modest)
         message = shake.start()
         while True:
             if message is not None:
@@ -348,6 +372,8 @@ class Links:
             message = shake.receive(await connection.receive())
             if shake.peer is not None:
                 self._admit(shake.peer, dial)
+        if party.identities is not self._identities:
+            raise Closed(REKEYED)
         link = Link(connection, shake.peer, dialled=dial is not None, budgets=self._budgets, metrics=self._metrics)
         link.modest = modest
         return link

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from qorum.errors import MissingExtra
+
+try:
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+except ImportError as error:
+    raise MissingExtra("prometheus-client", "node", "a node") from error
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of `Metrics.text`."""
@@ -27,7 +32,8 @@ class Metrics:
         self.reachable = self._gauge("reachable_members", "Members that are hosted here or at the end of a link")
         self.refused = self._counter("refused", "Connections refused or closed, by reason", "reason")
         self.dropped = self._counter("dropped_frames", "Frames that did not get where they were meant to", "why")
-        """why: queue (the peer is slow), unreachable (no link), unproven (sender or recipient), muted (blamed)."""
+        """why: queue (the peer is slow), unreachable (no link), unproven (sender or recipient), muted (blamed),
+        forged (put by others under a key of a connection over Zenoh)."""
         self.bytes = self._counter("link_bytes", "Bytes of messages on links", "direction")
         self.messages = self._counter("link_messages", "Messages on links", "direction")
         self.dials = self._counter("dials", "Attempts to reach other nodes", "outcome")

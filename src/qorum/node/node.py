@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
+from contextlib import suppress
 
 import numpy as np
 
+import qorum
 from qorum.core.effects import Blame, Committed, Equivocation
+from qorum.core.genesis import Genesis
 from qorum.core.roster import Roster
 from qorum.core.sharing import shared_engine
-from qorum.errors import ConfigError
+from qorum.core.table import NO_SEAT
+from qorum.errors import ConfigError, IdentityError
 from qorum.identity import Identity, verify
 from qorum.node.attach import read_token
-from qorum.node.birth import host_of
+from qorum.node.birth import heir_of, host_of
 from qorum.node.chronicle import Chronicle, resident_mb
-from qorum.node.config import NodeConfig
+from qorum.node.config import NodeConfig, Zenoh
 from qorum.node.genesis_file import load_genesis
-from qorum.node.host import Host
+from qorum.node.host import Host, Written
 from qorum.node.links import Links
 from qorum.node.metrics import Metrics
+from qorum.node.petition_file import PetitionFile
+from qorum.node.records import RosterView
 from qorum.node.server import Server
 from qorum.node.status import NodeStatus, Seconds, member_status, standing_of, tolerance_of
+from qorum.node.succession import identity_at, next_key, swap
+from qorum.node.transport import Transport
 from qorum.node.websocket import WebSockets
 from qorum.store import Store
 
 STATES = 4
 """Agreed states that members share the making of; they are large."""
+
+log = logging.getLogger("qorum.node")
 
 
 class Node:
@@ -65,17 +75,18 @@ class Node:
 
     async def _start(self) -> None:
         config = self.config
-        identities = {path.stem: Identity.load(path) for path in config.members}
-        if len(identities) < len(config.members):
+        self._paths = {path.stem: path for path in config.members}
+        if len(self._paths) < len(config.members):
             raise ConfigError("`members` names two key files of one name; give each a name of its own")
         self._store = await asyncio.to_thread(Store.open, config.data, load_genesis(config.genesis))
         self._parts.append(("the store", self._close_store))
+        identities = {name: identity_at(path, self._store) for name, path in self._paths.items()}
         self._raise_hosts(identities)
-        transport = WebSockets(config.tls, self._metrics)
+        sockets = WebSockets(config.tls, self._metrics)
         self._links = Links(
             self._furthest.member.roster,
             list(identities.values()),
-            transport,
+            sockets if config.zenoh is None else _over_zenoh(config, config.zenoh, self._store.genesis, self._metrics),
             config.peers,
             self._deliver,
             metrics=self._metrics,
@@ -84,7 +95,7 @@ class Node:
         )
         self._meet(self._furthest.member.roster)
         token = None if config.token is None else read_token(config.token)
-        self._server = Server(self, config.listen, transport.handler, tls=transport.server_tls, token=token)
+        self._server = Server(self, config.listen, sockets.handler, tls=sockets.server_tls, token=token)
         await self._server.start()
         self._parts.append(("the server", self._server.stop))
         await self._links.start()
@@ -96,9 +107,9 @@ class Node:
 
     def _raise_hosts(self, identities: dict[str, Identity]) -> None:
         genesis = self._store.genesis
-        engine = shared_engine(genesis, verify, results=4 * genesis.members + 512, states=STATES)
+        self._engine = shared_engine(genesis, verify, results=4 * genesis.members + 512, states=STATES)
         for name, identity in identities.items():
-            self.hosts[name] = host_of(identity, self._store, engine, self._route, self)
+            self.hosts[name] = host_of(identity, self._store, self._engine, self._route, self)
 
     async def _close_store(self) -> None:
         await asyncio.to_thread(self._store.close)
@@ -118,6 +129,59 @@ class Node:
         self._links.update(roster)
         self._by_id = {self._links.id_of(host.key): host for host in self.hosts.values()}
 
+    # --- membership ---
+
+    def _log_membership(self, roster: Roster) -> None:
+        mine = {name: roster.seat_of(host.key) for name, host in self.hosts.items()}
+        log.info("membership", extra={"facts": {"epoch": roster.epoch, "members": len(roster.active), "mine": mine}})
+
+    def _see_succession(self) -> None:
+        """Let members whose key has lost its seat go on under their next one, if that holds it now."""
+        for name, host in self.hosts.items():
+            try:
+                following = next_key(self._paths[name]) if host.is_up and host.member.me is None else None
+            except IdentityError as error:
+                log.warning("no use of the next key", extra={"facts": {"name": name, "reason": str(error)}})
+                continue
+            if following is not None and host.member.roster.seat_of(following.public_key) is not None:
+                self._succeed(name, host, following)
+
+    def _succeed(self, name: str, host: Host, following: Identity) -> None:
+        old, loop = host.key, asyncio.get_running_loop()
+        handed_on = self._store.rekey(old, following.public_key)  # before anything that the new key writes
+        host.go_on_as(following, heir_of(host.member, following.public_key, self._engine))
+        self._links.replace(old, following)
+        self._meet(host.member.roster)
+
+        def swap_files(handed_on: Written) -> None:  # in the thread of the store
+            with suppress(RuntimeError):  # the loop is closed: the next start does it
+                if handed_on.exception() is None:
+                    loop.call_soon_threadsafe(self._swap, name)
+
+        handed_on.add_done_callback(swap_files)
+
+    def _swap(self, name: str) -> None:
+        try:
+            swap(self._paths[name])
+        except IdentityError as error:
+            log.warning("key files as they were", extra={"facts": {"name": name, "reason": str(error)}})
+        else:
+            log.info("new key", extra={"facts": {"name": name, "member": self.hosts[name].me}})
+
+    @property
+    def roster(self) -> RosterView:
+        """The newest membership that it knows of."""
+        state = self._furthest.member.state
+        return RosterView.of(state.roster, state.round)
+
+    def petition(self, file: PetitionFile) -> None:
+        """Ask the federation for a change of membership. Raises a `QorumError` that says why it makes no sense."""
+        roster = self.roster
+        file.check(roster)
+        petition = file.petition(roster)
+        hosts = [host for host in self.hosts.values() if host.is_up] or [self._furthest]
+        hosts[0].meet(lambda member: member.petition(petition))
+
     # --- what happens at its hosts: `host.Witness` ---
 
     def agreed(self, host: Host, committed: Committed, latencies: Sequence[float]) -> None:
@@ -126,6 +190,9 @@ class Node:
         self.chronicle.agreed(host, committed, latencies)
         if committed.epochs:
             self._meet(committed.state.roster)
+            if is_first:
+                self._log_membership(committed.state.roster)
+            asyncio.get_running_loop().call_soon(self._see_succession)
         for latency in latencies:
             self._metrics.sync_seconds.observe(latency)
         if is_first:
@@ -158,10 +225,10 @@ class Node:
         """
         if member is None and len(self.hosts) == 1:
             return next(iter(self.hosts.values()))
-        by_index = {str(host.me): host for host in self.hosts.values()}
+        by_index = {str(host.me): host for host in self.hosts.values() if host.me != NO_SEAT}
         found = self.hosts.get(str(member)) or by_index.get(str(member))
         if found is None:
-            names = ", ".join(f"{name} ({host.me})" for name, host in self.hosts.items())
+            names = ", ".join(f"{name} ({_place(host)})" for name, host in self.hosts.items())
             raise ConfigError(f"this node hosts no member {member!r}; it hosts {names}")
         return found
 
@@ -186,7 +253,7 @@ class Node:
         hosts, furthest = list(self.hosts.values()), self._furthest
         return NodeStatus(
             federation=furthest.table.genesis.federation.hex(),
-            version=version("qorum"),
+            version=qorum.__version__,
             uptime_s=time.monotonic() - self._begun,
             listen=self.listen,
             data=str(self.config.data),
@@ -204,3 +271,13 @@ class Node:
     def metrics(self) -> bytes:
         """All metrics, in the text format of Prometheus."""
         return self._metrics.text()
+
+
+def _over_zenoh(config: NodeConfig, zenoh: Zenoh, genesis: Genesis, metrics: Metrics) -> Transport:
+    from qorum.node.zenoh_transport import ZenohTransport  # an extra of its own
+
+    return ZenohTransport(zenoh, genesis.federation, metrics, insecure=config.insecure)
+
+
+def _place(host: Host) -> str:
+    return "no seat" if host.me == NO_SEAT else str(host.me)

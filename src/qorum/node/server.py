@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Protocol
 
-from aiohttp import web
-
-from qorum.errors import ConfigError
+from qorum.errors import ConfigError, MissingExtra
 from qorum.node.api import MAX_BODY, Api, guard, is_loopback, routes
+
+try:
+    from aiohttp import web
+except ImportError as error:
+    raise MissingExtra("aiohttp", "node", "a node") from error
 
 PEER = "/peer"
 CLOSE_S = 2.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from qorum.core.member import Member
 from qorum.core.status import tolerance
 from qorum.node.host import Host
 
@@ -12,6 +13,7 @@ class MemberStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One member that this node hosts."""
 
     index: int
+    """-1 while it holds no seat."""
     name: str
     key: str
     """Public key, in hex."""
@@ -76,7 +78,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     listen: str
     data: str
     state: str
-    """agreeing; gossip only: N of Q reachable; catching up; halted; store failed: why."""
+    """agreeing; following; gossip only: N of Q reachable; catching up; halted; store failed: why."""
     tolerance: str
     """How many members may lie or be away."""
     founders: int
@@ -104,12 +106,23 @@ def member_status(host: Host, name: str) -> MemberStatus:
         round=member.state.round,
         state=member.state.hash.hex(),
         term=member.consensus.term,
-        doing=host.status(),
+        doing=host.status() if member.me is not None or not host.is_up else f"{host.status()}; {seatless(member)}",
         backlog=member.uncommitted,
         interactions=host.table.agent.interactions,
         cells=len(member.state.cells),
         up=host.is_up,
     )
+
+
+def seatless(member: Member) -> str:
+    """Why somebody holds no seat, and what to do about it."""
+    key, seats = member.key or b"", enumerate(member.roster.seats)
+    index, seat = next(((index, seat) for index, seat in seats if key in seat.keys), (None, None))
+    if seat is None:
+        return "a quorum has to admit it: qorum admit"
+    if not seat.active:
+        return f"member {index} has left, or was evicted: a newcomer needs a new key"
+    return f"member {index} goes by a new key, which is not here"
 
 
 def standing_of(hosts: list[Host], reachable: int) -> str:
@@ -118,6 +131,8 @@ def standing_of(hosts: list[Host], reachable: int) -> str:
     if failed is not None:
         return failed
     members = [host.member for host in hosts]
+    if all(member.me is None for member in members):
+        return "following: hosts nobody with a seat"
     if any(member.halted for member in members):
         return "halted"
     quorum = min(member.roster.quorum.size for member in members)

@@ -1,7 +1,7 @@
 """`Transport`: what carries messages between nodes. Handshake, budgets and routing are above, and know no more of it.
 
 A connection carries whole messages in order, both ways, until it is closed. It proves nothing but which certificate the
-listening end has shown.
+listening end has shown, or, where a connection has keys of its own, which keys these are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Connection(Protocol):
 
     @property
     def certificate(self) -> bytes:
-        """SHA-256 of the certificate that the listening end shows; `NO_CERTIFICATE` if it shows none."""
+        """SHA-256 of the certificate that the listening end shows, or of keys that both ends made for this connection.
+
+        The same at both ends only if nobody is in between. `NO_CERTIFICATE` if there is neither.
+        """
 
     @property
     def is_private(self) -> bool:
@@ -51,11 +54,15 @@ Accept = Callable[[Connection], Awaitable[None]]
 """Called with each connection that another node has made; the connection lasts until it returns."""
 
 
+Seen = Callable[[str, bool], None]
+"""Called with the address of a node that the transport has found by itself: True: it is there; False: it is gone."""
+
+
 class Transport(Protocol):
     """Makes connections to other nodes."""
 
-    async def start(self, accept: Accept) -> None:
-        """Take connections that others make, and make some."""
+    async def start(self, accept: Accept, seen: Seen) -> None:
+        """Take connections that others make, and make some. Raises `ConfigError` if it cannot be set up so."""
 
     async def connect(self, address: str) -> Connection:
         """Connect to a node. Raises `Closed`."""

@@ -37,6 +37,8 @@ class Plan(NamedTuple):
     """Steps of each agent a second."""
     seed: int = 0
     tls: bool = True
+    over_zenoh: bool = False
+    """Whether nodes link over Zenoh, as peers on loopback."""
 
 
 def federation_for(task: str, **fields: Any) -> FederationConfig:
@@ -62,7 +64,10 @@ def bring_up(plan: Plan, folder: Path, config: FederationConfig, told: Callable[
     told: called with a line for people whenever something is worth it. An interrupt ends the run early. Raises
     `QorumError` if a node does not come up.
     """
-    layout = lay_out(folder, config, plan.members, free_addresses(plan.processes), tls=plan.tls)
+    addresses = free_addresses(2 * plan.processes)
+    endpoints = [f"tcp/{address}" for address in addresses[plan.processes :]] if plan.over_zenoh else []
+    listen = addresses[: plan.processes]
+    layout = lay_out(folder, config, plan.members, listen, tls=plan.tls, endpoints=endpoints)
     context = _context()
     nodes = [_Node(context, files.config, plan, number) for number, files in enumerate(layout.nodes)]
     begun = time.monotonic()

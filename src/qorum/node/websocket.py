@@ -7,18 +7,23 @@ import contextlib
 from ipaddress import ip_address
 from typing import Any
 
-from aiohttp import (
-    ClientError,
-    ClientSession,
-    ClientTimeout,
-    ClientWebSocketResponse,
-    ClientWSTimeout,
-    TCPConnector,
-    WebSocketError,
-    WSCloseCode,
-    WSMsgType,
-    web,
-)
+from qorum.errors import MissingExtra
+
+try:
+    from aiohttp import (
+        ClientError,
+        ClientSession,
+        ClientTimeout,
+        ClientWebSocketResponse,
+        ClientWSTimeout,
+        TCPConnector,
+        WebSocketError,
+        WSCloseCode,
+        WSMsgType,
+        web,
+    )
+except ImportError as error:
+    raise MissingExtra("aiohttp", "node", "a node") from error
 
 from qorum.node.certificates import certificate_hash, client_context, hash_of, server_context
 from qorum.node.config import Tls
@@ -26,14 +31,16 @@ from qorum.node.envelope import ENVELOPE_LIMIT
 from qorum.node.metrics import Metrics
 from qorum.node.refusals import Refusals
 from qorum.node.refused import Reason, Refused
-from qorum.node.transport import NO_CERTIFICATE, Accept, Closed
+from qorum.node.transport import NO_CERTIFICATE, Accept, Closed, Seen
 
 PATH = "/peer"
 CONNECT_S = 30.0
 CLOSE_S = 1.0
 """Seconds that the other end has to answer a close."""
-HEARTBEAT_S = 20.0
+HEARTBEAT_S = 10.0
 """Seconds of silence after which the other end is asked whether it is there; half of that is waited for an answer."""
+TOO_LARGE = ENVELOPE_LIMIT + 1
+"""Bytes of the smallest message that aiohttp is to refuse."""
 CLOSE_CODE = 4000
 """With this code comes a reason of qorum's own."""
 LOST = (ClientError, OSError, RuntimeError)
@@ -101,8 +108,8 @@ class WebSockets:
         """What the port speaks; None: no TLS."""
         self._client_tls = None if tls is None else client_context(tls)
 
-    async def start(self, accept: Accept) -> None:
-        """Take connections that others make, and make some."""
+    async def start(self, accept: Accept, seen: Seen) -> None:
+        """Take connections that others make, and make some. It finds no nodes by itself: addresses are given."""
         self._accept = accept
         self._session = ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(total=CONNECT_S))
 
@@ -128,7 +135,7 @@ class WebSockets:
                     ssl=self._client_tls or False,
                     timeout=ClientWSTimeout(ws_close=CLOSE_S),
                     heartbeat=HEARTBEAT_S,
-                    max_msg_size=ENVELOPE_LIMIT,
+                    max_msg_size=TOO_LARGE,
                     compress=0,
                 )
         except ValueError as error:  # of a name that cannot be one, or of a port
@@ -146,10 +153,8 @@ class WebSockets:
         """Answers whoever dials."""
         peer, accept, shown = _name(request), self._accept, request.get_extra_info("ssl_object")
         if accept is None:
-            raise web.HTTPServiceUnavailable(text="this node starts, or ends")
-        socket = web.WebSocketResponse(
-            timeout=CLOSE_S, heartbeat=HEARTBEAT_S, max_msg_size=ENVELOPE_LIMIT, compress=False
-        )
+            raise web.HTTPServiceUnavailable(text="this node takes no nodes in here, or not now")
+        socket = web.WebSocketResponse(timeout=CLOSE_S, heartbeat=HEARTBEAT_S, max_msg_size=TOO_LARGE, compress=False)
         if not socket.can_prepare(request):
             self._refusals.note(peer, Refused(Reason.MALFORMED, "a request that is no WebSocket"))
             raise web.HTTPUpgradeRequired(text="nodes speak WebSocket here", headers={"Upgrade": "websocket"})
