@@ -148,6 +148,24 @@ def bench_store(
     _print(store_bench(members or (1, 7, 64), seconds, size, folder), as_json)
 
 
+@bench.command("node")
+def bench_node(
+    seconds: Annotated[float, typer.Option(help="Of each measurement of latency.")] = 10.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Measurements of latency of each.")] = 5,
+    trials: Annotated[int, typer.Option(min=1, help="Deaths of a leader, at each size.")] = 20,
+    quick: Quick = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """How soon real nodes agree, and how soon again once their leader is killed, next to PySyncObj's Raft."""
+    from qorum.lab.publishing.bench import node_bench
+
+    given: dict[str, Any] = {"seconds": seconds, "repeats": repeats, "trials": trials, "sizes": (4, 7)}
+    less: dict[str, Any] = {"seconds": 3.0, "repeats": 1, "trials": 2, "sizes": (4,)} if quick else {}
+    result = _with_bar(lambda progress: node_bench(**{**given, **less}, seed=seed, progress=progress))
+    _print(result, as_json)
+
+
 @bench.command("learning")
 def bench_learning(
     task: Annotated[list[str] | None, typer.Option(help="A task; may be given several times. All by default.")] = None,

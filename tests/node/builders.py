@@ -12,7 +12,7 @@ from qorum.config import FederationConfig
 from qorum.core.effects import Blame, Committed, Equivocation, Keep
 from qorum.core.genesis import Genesis
 from qorum.core.member import Engine, Member
-from qorum.core.messages import Commit
+from qorum.core.messages import Bundle, Commit, Proposal
 from qorum.core.sharing import shared_engine
 from qorum.core.state import State
 from qorum.core.table import FederatedQTable, agent_for
@@ -94,6 +94,7 @@ class Notes:
     latencies: list[float] = field(default_factory=list)
     blames: list[Blame] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    unreachable: set[int] = field(default_factory=set)
 
     def agreed(self, host: Host, committed: Committed, latencies: Sequence[float]) -> None:
         self.rounds.append((host.me, committed.state.round, committed.state.hash))
@@ -107,6 +108,9 @@ class Notes:
 
     def failed(self, host: Host, reason: str) -> None:
         self.failures.append(reason)
+
+    def reaches(self, member: int) -> bool:
+        return member not in self.unreachable
 
 
 class Neighbours:
@@ -157,6 +161,18 @@ class Neighbours:
         for host in list(self.hosts.values()):
             if self.id_of(host.key) == to:
                 host.receive(sender, frame)
+
+    def stop_proposals_of(self, member: int) -> None:
+        """From now on nobody gets any."""
+        deliver = self._deliver
+
+        def withhold(sender: int, to: int, frame: bytes) -> None:
+            message = self.engine.decode(frame)
+            parts = [self.engine.decode(part) for part in message.parts] if isinstance(message, Bundle) else [message]
+            if sender != member or not any(isinstance(part, Proposal) for part in parts):
+                deliver(sender, to, frame)
+
+        self._deliver = withhold  # type: ignore[method-assign]
 
     def live(self, me: int, steps: int = 12) -> None:
         """Let an agent take steps of its own."""

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from qorum.config import FederationConfig
 from qorum.core.membership import consent_bytes, endorsement_bytes
 from qorum.core.messages import Change, Join, Petition, Rekey
 from qorum.core.table import NO_SEAT
@@ -17,12 +19,12 @@ from qorum.errors import StoreError
 from qorum.identity import Identity
 from qorum.node.birth import heir_of, host_of
 from qorum.store import Store
-from tests.node.builders import GUEST, Neighbours, until
+from tests.node.builders import GUEST, QUICK, Neighbours, until
 
 
 @asynccontextmanager
-async def neighbours(members: int = 4) -> AsyncIterator[Neighbours]:
-    four = Neighbours(members)
+async def neighbours(members: int = 4, config: FederationConfig = QUICK) -> AsyncIterator[Neighbours]:
+    four = Neighbours(members, config)
     try:
         yield four
     finally:
@@ -78,6 +80,31 @@ def test_sync_ends_at_its_deadline_without_a_quorum() -> None:
             result = await four.hosts[0].sync(0.3)
             assert not result.agreed
             assert "2 of 4 members heard from, 3 needed" in four.hosts[0].status()
+
+    run(scene)
+
+
+@pytest.mark.parametrize("knows_before", [True, False])
+def test_a_leader_that_no_link_leads_to_is_not_waited_for(knows_before: bool) -> None:
+    """It has joined the round, and its proposals do not arrive; by the timer alone others would wait for 15 s."""
+
+    async def scene() -> None:
+        async with neighbours(config=msgspec.structs.replace(QUICK, propose_timeout_ms=15_000)) as four:
+            for me in four.hosts:
+                four.live(me)
+            await until(lambda: len(four.notes.rounds) >= 4, "a first round")
+            leader = four.hosts[0].member.consensus.leader(0)
+            others = [host for me, host in four.hosts.items() if me != leader]
+            four.stop_proposals_of(leader)
+            if knows_before:
+                four.notes.unreachable.add(leader)
+            for me in four.hosts:
+                four.live(me)
+            await until(lambda: all(host.member.consensus.window_closed for host in others), "the round has begun")
+            if not knows_before:
+                for host in others:
+                    host.lost({leader})
+            await until(lambda: all(host.member.state.round >= 2 for host in others), "a round without it")
 
     run(scene)
 

@@ -36,6 +36,20 @@ def test_what_is_cancelled_does_not_fire() -> None:
     assert asyncio.run(scene()) == []
 
 
+def test_a_wait_in_vain_ends_at_once_and_only_once() -> None:
+    async def scene() -> list[SetTimer]:
+        fired: list[SetTimer] = []
+        timers = Timers(fired.append)
+        timers.set(asyncio.get_running_loop(), SetTimer(Timer.PROPOSE, 60.0, 1, 0))
+        timers.hasten(Timer.FIRST)
+        assert fired == []
+        timers.hasten(Timer.PROPOSE)
+        timers.hasten(Timer.PROPOSE)
+        return fired
+
+    assert asyncio.run(scene()) == [SetTimer(Timer.PROPOSE, 60.0, 1, 0)]
+
+
 def test_who_was_late_waits_longer_until_it_is_in_time_again() -> None:
     async def scene() -> None:
         fired: list[float] = []

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -28,6 +29,7 @@ from qorum.core.effects import (
     Send,
     SetTimer,
     Sign,
+    Timer,
     WindowOpened,
 )
 from qorum.core.member import Member
@@ -42,6 +44,9 @@ from qorum.node.timers import Timers
 
 LINE = 4096
 """Effects that may wait for the disk; with more, frames of others are dropped: gossip brings them again."""
+
+GRACE_S = 0.2
+"""Longest wait for a leader that no link leads to."""
 
 log = logging.getLogger("qorum.node")
 
@@ -83,6 +88,9 @@ class Witness(Protocol):
 
     def failed(self, host: Host, reason: str) -> None:
         """This host has stopped: it can no longer make durable what it does."""
+
+    def reaches(self, member: int) -> bool:
+        """Whether a member is hosted here, or a link leads to it."""
 
 
 Route = Callable[[bytes, tuple[int, ...], bytes], None]
@@ -209,6 +217,12 @@ class Host:
             with self._fatal():
                 self._perform(self.member.receive(sender, frame))
 
+    def lost(self, members: Collection[int]) -> None:
+        """No link leads to these any more: who waits for a leader among them waits in vain."""
+        consensus = self.member.consensus
+        if self._up and consensus.leader(consensus.term) in members:
+            self._timers.hasten(Timer.PROPOSE)
+
     def meet(self, event: Callable[[Member], Sequence[Effect]]) -> None:
         """Let something else happen to the member, as a petition. Raises `StoreError` if this host has stopped.
 
@@ -294,7 +308,7 @@ class Host:
             case Send():
                 self._route(self.key, effect.to, effect.frame)
             case SetTimer():
-                self._timers.set(self._loop, effect)
+                self._timers.set(self._loop, self._worth(effect))
             case Sign():
                 self._line.extend(self.member.signed(effect, self._identity.sign(effect.data)))
             case WindowOpened():
@@ -303,6 +317,13 @@ class Host:
                 self._witness.blamed(self, effect)
             case Equivocation():
                 self._witness.equivocated(self, effect)
+
+    def _worth(self, timer: SetTimer) -> SetTimer:
+        """Hardly anything is, where it is a leader that is waited for and no link leads there."""
+        consensus = self.member.consensus
+        if timer.name is not Timer.PROPOSE or self._witness.reaches(consensus.leader(consensus.term)):
+            return timer
+        return replace(timer, delay=min(timer.delay, GRACE_S))
 
     def _fire(self, effect: SetTimer) -> None:
         if self._up:

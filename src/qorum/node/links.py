@@ -51,6 +51,8 @@ REKEYED = "a member of it has a new key, and proves it on another link"
 
 OnFrame = Callable[[int, int, bytes], None]
 """(to, sender, frame): a frame has come for somebody hosted here. Must not raise."""
+OnLost = Callable[[frozenset[int]], None]
+"""(members): the last link to them is down. Must not raise."""
 
 log = logging.getLogger("qorum.node")
 
@@ -87,6 +89,7 @@ class Links:
         peers: Sequence[str],
         on_frame: OnFrame,
         *,
+        on_lost: OnLost = lambda members: None,
         metrics: Metrics,
         budgets: Budgets | None = None,
         insecure: bool = False,
@@ -96,7 +99,8 @@ class Links:
         insecure: whether to make do without TLS where others could listen in.
         """
         self._roster, self._identities, self._transport = roster, tuple(identities), transport
-        self._on_frame, self._metrics, self._insecure = on_frame, metrics, insecure
+        self._on_frame, self._on_lost = on_frame, on_lost
+        self._metrics, self._insecure = metrics, insecure
         self._budgets = budgets or Budgets()
         self._refusals, self._nonces = Refusals(metrics), Nonces()
         # Each member hosted here may blame somebody for one and the same frame.
@@ -202,6 +206,10 @@ class Links:
     def reachable(self) -> frozenset[int]:
         """Members that are hosted here or at the end of a link."""
         return frozenset(id for id in {*self._mine, *self._routes} if id < MAX_SEATS)
+
+    def reaches(self, member: int) -> bool:
+        """Whether a member is one of `reachable`."""
+        return member in self._mine or member in self._routes
 
     def update(self, roster: Roster) -> None:
         """The membership has changed. Guests that were admitted are members at once; who lost its seat has to go."""
@@ -426,6 +434,7 @@ class Links:
         for debts, owed_s in zip((self._received, self._sent), link.owed(now), strict=True):
             debts.note(link.member_keys, owed_s, now)
         self._reroute()
+        self._on_lost(frozenset(link.members) - self.reachable)
         log.info("link down", extra={"facts": _facts(link.connection, members=link.members)})
 
     # --- telling ---

@@ -89,6 +89,7 @@ class Node:
             sockets if config.zenoh is None else _over_zenoh(config, config.zenoh, self._store.genesis, self._metrics),
             config.peers,
             self._deliver,
+            on_lost=self._lose,
             metrics=self._metrics,
             budgets=config.budgets,
             insecure=config.insecure,
@@ -123,6 +124,10 @@ class Node:
         host = self._by_id.get(to)
         if host is not None:
             host.receive(sender, frame)
+
+    def _lose(self, members: frozenset[int]) -> None:
+        for host in self.hosts.values():
+            host.lost(members)
 
     def _meet(self, roster: Roster) -> None:
         """Know everybody by the ids of a new membership."""
@@ -215,6 +220,10 @@ class Node:
         self.chronicle.failed(host, reason)
         self._metrics.members.set(sum(host.is_up for host in self.hosts.values()))
         self._metrics.store_failed.set(self._store.failed is not None)
+
+    def reaches(self, member: int) -> bool:
+        """Whether a member is hosted here, or a link leads to it."""
+        return self._links.reaches(member)
 
     # --- what others ask ---
 

@@ -22,24 +22,32 @@ class Timers:
     def __init__(self, fire: Callable[[SetTimer], None]) -> None:
         """fire: what to do with a timer that is due."""
         self._fire = fire
-        self._set: dict[Timer, asyncio.TimerHandle] = {}
+        self._set: dict[Timer, tuple[SetTimer, asyncio.TimerHandle]] = {}
         self.late_s = 0.0
         """How late the last timer was."""
 
     def set(self, loop: asyncio.AbstractEventLoop, timer: SetTimer) -> None:
         """Fire it once its time has passed."""
-        before = self._set.get(timer.name)
+        _, before = self._set.get(timer.name, (None, None))
         if before is not None:
             before.cancel()
         due = loop.time() + timer.delay + PATIENCE * self.late_s
-        self._set[timer.name] = loop.call_at(due, self._due, loop, timer, due)
+        self._set[timer.name] = timer, loop.call_at(due, self._due, loop, timer, due)
+
+    def hasten(self, name: Timer) -> None:
+        """What a timer waits for will not come: let it fire at once, if it is set."""
+        timer, handle = self._set.pop(name, (None, None))
+        if timer is not None and handle is not None:
+            handle.cancel()
+            self._fire(timer)
 
     def cancel(self) -> None:
         """Forget all."""
-        for timer in self._set.values():
-            timer.cancel()
+        for _, handle in self._set.values():
+            handle.cancel()
         self._set.clear()
 
     def _due(self, loop: asyncio.AbstractEventLoop, timer: SetTimer, due: float) -> None:
+        self._set.pop(timer.name, None)
         self.late_s = loop.time() - due
         self._fire(timer)
