@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -27,6 +28,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     latencies_s: list[float]
     """From a contribution to the commit that holds it, at its author."""
     rss_mb: float
+    cpu_s: float
+    """Of processors, since the process began."""
+    bytes: int
+    """That have come over links, without those of TLS and below."""
     errors: list[str]
     """What ought not to have happened."""
 
@@ -75,10 +80,15 @@ class Chronicle:
         self.errors.append(f"member {host.me} {what}: {', '.join(f'{name} {fact}' for name, fact in facts.items())}")
         log.warning(what, extra={"facts": {"member": host.me, **facts}})
 
-    def account(self) -> Account:
-        """All of it."""
+    def account(self, bytes: int) -> Account:
+        """All of it. bytes: that have come over links."""
         return Account(
-            members=self.rounds, latencies_s=list(self.latencies), rss_mb=resident_mb(), errors=list(self.errors)
+            members=self.rounds,
+            latencies_s=list(self.latencies),
+            rss_mb=resident_mb(),
+            cpu_s=time.process_time(),
+            bytes=bytes,
+            errors=list(self.errors),
         )
 
 

@@ -58,7 +58,7 @@ async def _run(config: NodeConfig, lives: Lives | None, on_ready: Callable[[], N
     await asyncio.gather(*living, return_exceptions=True)
     await _end(node)
     log.info("ended", extra={"facts": {"rounds": node.chronicle.committed}})
-    return node.chronicle.account()
+    return node.account()
 
 
 def _on_signal(loop: asyncio.AbstractEventLoop, number: int, told: asyncio.Event) -> None:

@@ -26,6 +26,11 @@ class Metrics:
         """All of them, in the text format of Prometheus."""
         return generate_latest(self.registry)
 
+    @property
+    def received(self) -> int:
+        """Bytes of messages that have come over links."""
+        return int(self.registry.get_sample_value("qorum_link_bytes_total", {"direction": "in"}) or 0)
+
     def _make_link_metrics(self) -> None:
         """Of the links to other nodes; kept by these."""
         self.links = self._gauge("links", "Links to other nodes that are up")

@@ -20,7 +20,7 @@ from qorum.errors import ConfigError, IdentityError
 from qorum.identity import Identity, verify
 from qorum.node.attach import read_token
 from qorum.node.birth import heir_of, host_of
-from qorum.node.chronicle import Chronicle, resident_mb
+from qorum.node.chronicle import Account, Chronicle, resident_mb
 from qorum.node.config import NodeConfig, Zenoh
 from qorum.node.genesis_file import load_genesis
 from qorum.node.host import Host, Written
@@ -276,6 +276,10 @@ class Node:
             excluded=tuple(np.flatnonzero(furthest.member.state.excluded).tolist()),
             rss_mb=resident_mb(),
         )
+
+    def account(self) -> Account:
+        """What happened in its life."""
+        return self.chronicle.account(self._metrics.received)
 
     def metrics(self) -> bytes:
         """All metrics, in the text format of Prometheus."""

@@ -184,6 +184,9 @@ def _figures(
         "rounds_committed": max((max(agreed, default=0) for agreed in rounds), default=0),
         "sync_latency_s": msgspec.to_builtins(latencies),
         "rss_mb": {"median": memory[len(memory) // 2], "max": memory[-1]} if memory else {"median": None, "max": None},
+        "rss_mb_per_member": round(sum(memory) / plan.members, 2),
+        "cpu_share": round(sum(account.cpu_s for account in told) / max(seconds, 1.0), 3),
+        "kb_per_member_s": round(sum(account.bytes for account in told) / 1000 / plan.members / max(seconds, 1.0), 2),
         "agreed_tables_identical": _identical(rounds) and len(rounds) == plan.members,
         "errors": [*errors, *(error for account in told for error in account.errors)],
     }
