@@ -17,8 +17,10 @@ from qorum.core.messages import Evict
 from qorum.errors import ConfigError, QorumError
 from qorum.node.attach import Line, attach
 from qorum.node.host import Host
+from qorum.node.metrics import Metrics
 from qorum.node.petition_file import PetitionFile
 from qorum.node.records import Filed, RosterView
+from qorum.node.refusals import Refusals
 from qorum.node.server import Server
 from qorum.node.status import NodeStatus, Seconds, member_status, standing_of, tolerance_of
 from tests.node.builders import Neighbours, until
@@ -68,7 +70,7 @@ async def no_peer(request: web.Request) -> web.Response:
 async def serving(token: str | None = None) -> AsyncIterator[tuple[Served, str]]:
     four = Neighbours(4)
     node = Served(four)
-    server = Server(node, "127.0.0.1:0", no_peer, token=token)
+    server = Server(node, "127.0.0.1:0", no_peer, Refusals(Metrics()), token=token)
     await server.start()
     try:
         yield node, f"127.0.0.1:{server.port}"
@@ -203,7 +205,7 @@ def test_no_address_that_others_reach_without_a_token(listen: str) -> None:
         four = Neighbours(4)
         four.end()
         with pytest.raises(ConfigError, match="no token"):
-            Server(Served(four), listen, no_peer)
+            Server(Served(four), listen, no_peer, Refusals(Metrics()))
 
     run(scene)
 
@@ -211,7 +213,7 @@ def test_no_address_that_others_reach_without_a_token(listen: str) -> None:
 def test_a_taken_port_is_an_error_that_names_it() -> None:
     async def scene() -> None:
         async with serving() as (node, address):
-            server = Server(node, address, no_peer)
+            server = Server(node, address, no_peer, Refusals(Metrics()))
             with pytest.raises(ConfigError, match=f"cannot listen on {address}"):
                 await server.start()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 MAX_BODY = 4 << 20
 """Bytes of a request."""
+BODY_S = 30.0
+"""Seconds that they may take."""
 MAX_WAIT = 600.0
 """Seconds that a sync may wait for a round."""
 ROOT = "/api/v1"
@@ -153,7 +156,11 @@ def is_loopback(host: str) -> bool:
 
 async def _body(request: web.Request, type: type[T]) -> T:
     try:
-        return msgspec.json.decode(await request.read() or b"{}", type=type, strict=False)
+        async with asyncio.timeout(BODY_S):
+            body = await request.read()
+        return msgspec.json.decode(body or b"{}", type=type, strict=False)
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text=f"the request was not there after {BODY_S:.0f} s") from error
     except msgspec.DecodeError as error:
         raise web.HTTPBadRequest(text=f"cannot read the request: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
@@ -9,6 +10,8 @@ from typing import Protocol
 
 from qorum.errors import ConfigError, MissingExtra
 from qorum.node.api import MAX_BODY, Api, guard, is_loopback, routes
+from qorum.node.refusals import Refusals
+from qorum.node.strangers import PATIENCE_S, Strangers
 
 try:
     from aiohttp import web
@@ -20,7 +23,8 @@ CLOSE_S = 2.0
 """Seconds that requests under way have when the node ends."""
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
 
-Peer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Peer = Handler
 
 
 class Served(Api, Protocol):
@@ -38,7 +42,14 @@ class Server:
     """An aiohttp server on one address."""
 
     def __init__(
-        self, node: Served, listen: str, peer: Peer, *, tls: ssl.SSLContext | None = None, token: str | None = None
+        self,
+        node: Served,
+        listen: str,
+        peer: Peer,
+        refusals: Refusals,
+        *,
+        tls: ssl.SSLContext | None = None,
+        token: str | None = None,
     ) -> None:
         """listen: `host:port`; port 0 takes a free one. peer: answers other nodes.
 
@@ -51,7 +62,8 @@ class Server:
                 f"listen is {listen}, which others can reach, and there is no token for the API: name a file with one "
                 "as `token`, or listen on 127.0.0.1"
             )
-        app = web.Application(middlewares=[guard(token)], client_max_size=MAX_BODY)
+        self.strangers = Strangers(refusals)
+        app = web.Application(middlewares=[self._welcome, guard(token)], client_max_size=MAX_BODY)
         app.add_routes([web.get(PEER, peer), *routes(node), *_plain(node)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S)
 
@@ -59,18 +71,39 @@ class Server:
         """Listen. Raises `ConfigError` if the address cannot be had."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls).start()
+            self._server = await asyncio.get_running_loop().create_server(
+                self._answer,
+                self._host,
+                self._port,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else PATIENCE_S,
+            )
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigError(f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
 
+    def _answer(self) -> asyncio.Protocol:
+        """What speaks to somebody who has connected."""
+        assert self._runner.server is not None
+        return self.strangers.watched(self._runner.server())
+
+    @web.middleware
+    async def _welcome(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Whoever has sent the head of a request is no stranger; it gets one answer, and connects anew for another."""
+        self.strangers.welcome(request.transport)
+        response = await handler(request)
+        if not response.prepared:
+            response.force_close()
+        return response
+
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        return int(self._runner.addresses[0][1])
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Close all connections."""
+        self._server.close()
         await self._runner.cleanup()
 
 
