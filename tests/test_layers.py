@@ -10,7 +10,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "qorum"
 LAYERS = [
-    {"cli", "membership_cli", "node_cli", "store_cli"},
+    {"cli", "membership_cli", "node_cli", "operating_cli", "store_cli"},
     {"lab"},
     {"federation"},
     {"sim"},

@@ -27,6 +27,7 @@ except ImportError as error:
 
 from qorum.membership_cli import commands as membership_commands
 from qorum.node_cli import commands as node_commands
+from qorum.operating_cli import commands as operating_commands
 from qorum.store_cli import commands as store_commands
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure, side by side with a peer in one run.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(node_commands)
+app.add_typer(operating_commands)
 app.add_typer(membership_commands)
 app.add_typer(store_commands)
 

@@ -35,7 +35,11 @@ class Line:
     def __init__(self, address: str, member: str | int, token: str | None, trust: ssl.SSLContext | None) -> None:
         scheme = "https" if trust is not None else "http"
         self._root = f"{address if '://' in address else f'{scheme}://{address}'}{ROOT}"
-        self._member, self._trust = member, trust
+        self._member = member
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]  # nodes are near
+        if trust is not None:
+            handlers.append(urllib.request.HTTPSHandler(context=trust))
+        self._opener = urllib.request.build_opener(*handlers)
         self._headers = {"Content-Type": "application/json"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -46,7 +50,7 @@ class Line:
         data = None if body is None else msgspec.json.encode(body)
         request = urllib.request.Request(url, data, self._headers)
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s + ANSWER_S, context=self._trust) as answer:
+            with self._opener.open(request, timeout=timeout_s + ANSWER_S) as answer:
                 return msgspec.json.decode(answer.read(), type=type, strict=False)
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")

@@ -105,6 +105,16 @@ def certificate_hash(certificate: Path) -> bytes:
         raise ConfigError(f"cannot read a certificate from {certificate}: {error}") from error
 
 
+def certificate_end(certificate: Path) -> float:
+    """When the first certificate in a PEM file expires, in seconds of the wall clock. Raises `ConfigError`."""
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.timestamp()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read a certificate from {certificate}: {error}") from error
+
+
 # --- TLS ---
 
 
