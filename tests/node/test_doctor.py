@@ -98,7 +98,8 @@ def test_what_is_broken_fails_with_what_to_do(
     assert says in findings[0].says
 
 
-def test_a_port_that_somebody_else_has_is_told(tmp_path: Path) -> None:
+def test_a_port_that_somebody_else_has_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.2)
     config, _ = federation(tmp_path / "f", 4, 2)
     port = int(config.read_text().partition('listen = "127.0.0.1:')[2].partition('"')[0])
     with socket.socket() as other:

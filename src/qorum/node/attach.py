@@ -44,13 +44,18 @@ class Line:
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
 
-    def ask(self, what: str, type: type[T], body: object = None, timeout_s: float = 0.0) -> T:
-        """Get `what`, or post `body` to it. Raises `QorumError` with what the node says."""
+    def ask(
+        self, what: str, type: type[T], body: object = None, timeout_s: float = 0.0, *, answer_s: float = ANSWER_S
+    ) -> T:
+        """Get `what`, or post `body` to it. Raises `QorumError` with what the node says.
+
+        timeout_s: that it may wait for something itself; answer_s: and be slow.
+        """
         url = f"{self._root}/{what.format(member=self._member)}"
         data = None if body is None else msgspec.json.encode(body)
         request = urllib.request.Request(url, data, self._headers)
         try:
-            with self._opener.open(request, timeout=timeout_s + ANSWER_S) as answer:
+            with self._opener.open(request, timeout=timeout_s + answer_s) as answer:
                 return msgspec.json.decode(answer.read(), type=type, strict=False)
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")

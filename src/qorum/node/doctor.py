@@ -177,9 +177,10 @@ def _port(config: NodeConfig) -> Iterator[Finding]:
         yield _finding("port", "ok", f"{config.listen} is free: the node is not running")
     except OSError as error:
         try:
-            status = line_to(config).ask("status", NodeStatus)
+            status = line_to(config).ask("status", NodeStatus, answer_s=ANSWER_S)
         except QorumError:
-            yield _finding("port", "fail", f"{config.listen} cannot be had, and not because the node runs: {error}")
+            says = f"{config.listen} cannot be had, and not because the node runs: {error}; free it, or change `listen`"
+            yield _finding("port", "fail", says)
         else:
             yield _finding("port", "ok", f"{config.listen}: this node runs, {status.state}")
 

@@ -14,6 +14,9 @@ from qorum.node.attach import line_to
 from qorum.node.config import load_config
 from qorum.node.status import NodeStatus
 
+ANSWER_S = 5.0
+"""Seconds that a node has to answer."""
+
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
     """A node at one moment."""
@@ -44,7 +47,7 @@ class Watch:
 
     def _ask(self, config: str) -> Sight:
         try:
-            status = self._lines[config].ask("status", NodeStatus)
+            status = self._lines[config].ask("status", NodeStatus, answer_s=ANSWER_S)
         except QorumError as error:
             return Sight(config=config, error=str(error))
         now = time.monotonic()
