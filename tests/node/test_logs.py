@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qorum.node.logs import log_to_stderr
+from qorum.node.logs import LOGGED, Sampled, log_to_stderr
 
 LOG = logging.getLogger("qorum.test")
 
@@ -41,3 +41,19 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     LOG.info("not shown")
     LOG.warning("blamed", extra={"facts": {"peer": 3, "reason": "a broken frame"}})
     assert capsys.readouterr().err.endswith("warning blamed peer=3 reason=a broken frame\n")
+
+
+def test_events_that_others_cause_are_sampled(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    log_to_stderr("json")
+    sampled = Sampled(LOG)
+    for _ in range(100):
+        sampled(logging.WARNING, "blamed", {"peer": 3})
+    now = 11.0
+    sampled(logging.WARNING, "blamed", {"peer": 3})
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["unlogged"] for line in lines] == [0] * LOGGED + [100 - LOGGED]
+    assert lines[0]["peer"] == 3

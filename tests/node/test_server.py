@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,6 +33,7 @@ class Served:
     def __init__(self, four: Neighbours) -> None:
         self.four = four
         self.ready: str | None = None
+        self.counts = Metrics()
         self.asked: list[PetitionFile] = []
 
     def host(self, member: str | int | None) -> Host:
@@ -70,7 +72,7 @@ async def no_peer(request: web.Request) -> web.Response:
 async def serving(token: str | None = None) -> AsyncIterator[tuple[Served, str]]:
     four = Neighbours(4)
     node = Served(four)
-    server = Server(node, "127.0.0.1:0", no_peer, Refusals(Metrics()), token=token)
+    server = Server(node, "127.0.0.1:0", no_peer, Refusals(node.counts), token=token)
     await server.start()
     try:
         yield node, f"127.0.0.1:{server.port}"
@@ -99,6 +101,51 @@ async def fetch(url: str, body: Any = None, **headers: str) -> tuple[int, str]:
                 return error.code, error.read().decode()
 
     return await asyncio.to_thread(ask)
+
+
+async def say(address: str, words: bytes) -> bytes:
+    """The answer to these bytes."""
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    writer.write(words)
+    try:
+        return await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "words", [b"\x16\x03\x01\n\n", b"GET / HTTP/1.1\r\nHost: \x00\xff\r\n\r\n"], ids=["method", "header"]
+)
+def test_what_is_no_http_is_refused_and_counted_and_fills_no_log(
+    words: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        async with serving() as (node, address):
+            for _ in range(30):
+                assert b" 400 " in await say(address, words)
+            name, labels = "qorum_refused_total", {"reason": "malformed"}
+            assert node.counts.registry.get_sample_value(name, labels) == 30
+            assert await fetch(f"{address}/healthz") == (200, "alive\n")
+
+    with caplog.at_level(logging.INFO):
+        run(scene)
+    assert {record.name for record in caplog.records} == {"qorum.node"}
+    assert len(caplog.records) == 20
+    assert "no HTTP" in caplog.records[0].facts["why"]  # type: ignore[attr-defined]
+
+
+def test_a_fault_in_an_answer_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        async with serving() as (node, address):
+            node.metrics = lambda: 1 // 0  # type: ignore[method-assign, return-value, assignment]
+            status, _ = await fetch(f"{address}/metrics")
+            assert status == 500
+
+    run(scene)
+    [record] = caplog.records
+    assert (record.name, record.levelname, record.getMessage()) == ("qorum.node", "ERROR", "request failed")
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_health_readiness_metrics_and_the_page() -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from qorum.core.effects import Blame, Committed, Equivocation
 from qorum.node.host import Host
+from qorum.node.logs import Sampled
 
 ROUNDS = 1024
 """Newest rounds of each member that are remembered,"""
@@ -49,6 +50,7 @@ class Chronicle:
         self.blames = 0
         self.errors: deque[str] = deque(maxlen=64)
         self._count: dict[int, int] = {}
+        self._blamed = Sampled(log)
 
     def agreed(self, host: Host, committed: Committed, latencies: Sequence[float]) -> None:
         """A round is agreed and durable."""
@@ -66,19 +68,21 @@ class Chronicle:
     def blamed(self, host: Host, blame: Blame) -> None:
         """A peer sent what no honest member sends."""
         self.blames += 1
-        self._note("blamed", host, peer=blame.peer, reason=blame.reason)
+        facts = self._err("blamed", host, peer=blame.peer, reason=blame.reason)
+        self._blamed(logging.WARNING, "blamed", facts)
 
     def equivocated(self, host: Host, proof: Equivocation) -> None:
         """A member signed two bodies for one slot."""
-        self._note("equivocated", host, peer=proof.member)
+        log.warning("equivocated", extra={"facts": self._err("equivocated", host, peer=proof.member)})
 
     def failed(self, host: Host, reason: str) -> None:
         """A host has stopped by itself."""
-        self._note("stopped", host, reason=reason)
+        log.warning("stopped", extra={"facts": self._err("stopped", host, reason=reason)})
 
-    def _note(self, what: str, host: Host, **facts: object) -> None:
+    def _err(self, what: str, host: Host, **facts: object) -> dict[str, object]:
+        """Remember what ought not to have happened; the facts of it, for the log."""
         self.errors.append(f"member {host.me} {what}: {', '.join(f'{name} {fact}' for name, fact in facts.items())}")
-        log.warning(what, extra={"facts": {"member": host.me, **facts}})
+        return {"member": host.me, **facts}
 
     def account(self, bytes: int) -> Account:
         """All of it. bytes: that have come over links."""

@@ -5,9 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
+
+from qorum.node.budget import Bucket
+
+LOGGED = 20
+"""Events of one kind that others can cause at will and that are logged in a row;"""
+LOGGED_EVERY_S = 10.0
+"""then one in so many seconds."""
 
 LogFormat = Literal["json", "text"]
 
@@ -43,3 +51,19 @@ def log_to_stderr(form: LogFormat, level: int = logging.INFO) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
+
+
+class Sampled:
+    """Logs events of one kind without filling the disk: the first few, then one now and then, and how many were not."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log, self._unlogged = log, 0
+        self._allowed = Bucket(1 / LOGGED_EVERY_S, LOGGED, time.monotonic())
+
+    def __call__(self, level: int, event: str, facts: Mapping[str, object], error: BaseException | None = None) -> None:
+        """One more. error: whose traceback is logged as well."""
+        if not self._allowed.take(1, time.monotonic()):
+            self._unlogged += 1
+            return
+        self._log.log(level, event, exc_info=error, extra={"facts": {**facts, "unlogged": self._unlogged}})
+        self._unlogged = 0

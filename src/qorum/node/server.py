@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
@@ -10,11 +11,14 @@ from typing import Protocol
 
 from qorum.errors import ConfigError, MissingExtra
 from qorum.node.api import MAX_BODY, Api, guard, is_loopback, routes
+from qorum.node.logs import Sampled
 from qorum.node.refusals import Refusals
+from qorum.node.refused import Reason, Refused
 from qorum.node.strangers import PATIENCE_S, Strangers
 
 try:
     from aiohttp import web
+    from aiohttp.http_exceptions import HttpProcessingError
 except ImportError as error:
     raise MissingExtra("aiohttp", "node", "a node") from error
 
@@ -22,6 +26,8 @@ PEER = "/peer"
 CLOSE_S = 2.0
 """Seconds that requests under way have when the node ends."""
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
+
+log = logging.getLogger("qorum.node")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Peer = Handler
@@ -36,6 +42,23 @@ class Served(Api, Protocol):
 
     def metrics(self) -> bytes:
         """All metrics, in the text format of Prometheus."""
+
+
+class Journal(logging.Logger):
+    """What aiohttp logs to: whoever sends what is no HTTP is refused, and the rest is a fault of this node."""
+
+    def __init__(self, refusals: Refusals) -> None:
+        super().__init__(__name__)
+        self._refusals, self._faults = refusals, Sampled(log)
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """A request could not be answered."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            refused = Refused(Reason.MALFORMED, f"no HTTP: {error.message[:120]!r}")
+            self._refusals.note(", ".join(map(str, record.args or ())), refused)
+        else:
+            self._faults(record.levelno, "request failed", {"why": record.getMessage()}, error)
 
 
 class Server:
@@ -65,7 +88,7 @@ class Server:
         self.strangers = Strangers(refusals)
         app = web.Application(middlewares=[self._welcome, guard(token)], client_max_size=MAX_BODY)
         app.add_routes([web.get(PEER, peer), *routes(node), *_plain(node)])
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S, logger=Journal(refusals))
 
     async def start(self) -> None:
         """Listen. Raises `ConfigError` if the address cannot be had."""
