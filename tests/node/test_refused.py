@@ -310,8 +310,8 @@ def test_silent_strangers_take_up_only_so_many_handshakes_and_keep_nobody_out(mo
 
 
 def test_a_flood_of_refusals_is_counted_and_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    from qorum.node.metrics import Metrics
     from qorum.node.logs import LOGGED
+    from qorum.node.metrics import Metrics
     from qorum.node.refusals import Refusals
     from qorum.node.refused import Refused
 

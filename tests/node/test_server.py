@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
+import socket
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 import pytest
@@ -17,6 +22,7 @@ from aiohttp import web
 from qorum.core.messages import Evict
 from qorum.errors import ConfigError, QorumError
 from qorum.node.attach import Line, attach
+from qorum.node.certificates import client_context, server_context
 from qorum.node.host import Host
 from qorum.node.metrics import Metrics
 from qorum.node.petition_file import PetitionFile
@@ -25,6 +31,7 @@ from qorum.node.refusals import Refusals
 from qorum.node.server import Server
 from qorum.node.status import NodeStatus, Seconds, member_status, standing_of, tolerance_of
 from tests.node.builders import Neighbours, until
+from tests.node.network import tls_in
 
 
 class Served:
@@ -69,10 +76,10 @@ async def no_peer(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(token: str | None = None) -> AsyncIterator[tuple[Served, str]]:
+async def serving(token: str | None = None, tls: SSLContext | None = None) -> AsyncIterator[tuple[Served, str]]:
     four = Neighbours(4)
     node = Served(four)
-    server = Server(node, "127.0.0.1:0", no_peer, Refusals(node.counts), token=token)
+    server = Server(node, "127.0.0.1:0", no_peer, Refusals(node.counts), token=token, tls=tls)
     await server.start()
     try:
         yield node, f"127.0.0.1:{server.port}"
@@ -146,6 +153,25 @@ def test_a_fault_in_an_answer_is_logged_with_its_traceback(caplog: pytest.LogCap
     [record] = caplog.records
     assert (record.name, record.levelname, record.getMessage()) == ("qorum.node", "ERROR", "request failed")
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_it_ends_though_others_do_not_close_their_end(tmp_path: Path) -> None:
+    tls = tls_in(tmp_path)
+
+    async def scene() -> socket.socket:
+        async with serving(tls=server_context(tls, lambda refused: None)) as (_, address):
+            return await asyncio.to_thread(connect, address)
+
+    def connect(address: str) -> socket.socket:
+        host, port = address.split(":")
+        return client_context(tls).wrap_socket(socket.create_connection((host, int(port))), server_hostname=host)
+
+    with asyncio.run(scene()) as deaf, warnings.catch_warnings(record=True) as left:
+        gc.collect()
+        assert [str(warning.message) for warning in left] == []
+        deaf.settimeout(10)
+        with suppress(OSError):
+            assert deaf.recv(1) == b""
 
 
 def test_health_readiness_metrics_and_the_page() -> None:

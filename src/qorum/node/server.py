@@ -128,6 +128,7 @@ class Server:
         """Close all connections."""
         self._server.close()
         await self._runner.cleanup()
+        await self.strangers.part()
 
 
 def _plain(node: Served) -> list[web.RouteDef]:
