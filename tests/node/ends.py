@@ -10,7 +10,7 @@ from aiohttp import web
 
 from qorum.node.config import Zenoh
 from qorum.node.metrics import Metrics
-from qorum.node.transport import Connection, Transport
+from qorum.node.transport import Closed, Connection, Transport
 from qorum.node.websocket import PATH, WebSockets
 from qorum.node.zenoh_transport import ZenohTransport
 from tests.node.network import PATIENCE_S
@@ -54,7 +54,8 @@ class End:
     async def dial(self, other: End) -> tuple[Connection, Connection]:
         """A new connection: this end's, and the other's."""
         async with asyncio.timeout(PATIENCE_S):
-            while self.zenoh and not self.seen.get(other.address):
-                await asyncio.sleep(0.01)
-            mine = await self.transport.connect(other.address)
-            return mine, await other._accepted.get()
+            while True:
+                try:
+                    return await self.transport.connect(other.address), await other._accepted.get()
+                except Closed:  # not there yet
+                    await asyncio.sleep(0.01)

@@ -86,6 +86,15 @@ def test_one_that_is_ahead_of_the_other_may_claim_no_seats() -> None:
     assert listener.peer is not None
 
 
+def test_one_that_is_dialled_and_is_ahead_is_a_guest() -> None:
+    ahead = ROSTER.after(Join(STRANGER.public_key), 7).after(Rekey(3, 1, IDENTITIES[5].public_key), 8)
+    dialler, _ = pair()
+    listener = Handshake(party_of(ahead, [STRANGER, IDENTITIES[5]]), CERTIFICATE, dials=False)
+    shake(dialler, listener)
+    assert dialler.peer is not None
+    assert [ROSTER.seat_of(key) for key in dialler.peer.keys] == [None, None]
+
+
 def test_the_listener_signs_nothing_for_strangers() -> None:
     _, listener = pair()
     dialler = Handshake(party_of(ROSTER, IDENTITIES[:1]), CERTIFICATE, dials=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ from qorum.node.budget import Budgets
 from qorum.node.envelope import Envelope, encode
 from qorum.node.links import GUEST, REMOTE
 from qorum.node.refused import Reason
+from qorum.node.up import free_addresses
 from tests.node.carriers import Carrier
 from tests.node.crooks import raw
 from tests.node.network import IDENTITIES, STRANGER, Station, genesis_of, running, tls_in, until
@@ -23,9 +23,7 @@ ROSTER = genesis_of().roster
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    return int(free_addresses(1)[0].rpartition(":")[2])
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
@@ -412,7 +410,7 @@ def test_a_member_that_has_lost_its_seat_loses_its_link() -> None:
 
 
 def test_a_node_that_missed_an_admission_is_still_told_of_it(carrier: Carrier) -> None:
-    """It refuses a member that it does not know, which then comes as a guest."""
+    """Whoever has dialled, a member that it does not know is a guest."""
 
     async def scene() -> None:
         behind = Station([0], over=carrier)
@@ -422,11 +420,41 @@ def test_a_node_that_missed_an_admission_is_still_told_of_it(carrier: Carrier) -
             admitted.links.update(roster)
             async with running(admitted):
                 await until(lambda: admitted.reaches(0) and behind.value("qorum_links") == 1)
-                assert behind.refused(Reason.UNKNOWN_MEMBER) >= 1
                 admitted.links.send(4, [0], b"the commit that admitted it")
                 await until(lambda: behind.received)
                 behind.links.update(roster)
                 assert behind.reaches(4)
+
+    asyncio.run(scene())
+
+
+def test_one_that_is_dialled_by_a_node_that_missed_its_admission_tells_it() -> None:
+    async def scene() -> None:
+        admitted = Station([], identities=[STRANGER])
+        roster = ROSTER.after(Join(STRANGER.public_key), 7)
+        admitted.links.update(roster)
+        async with running(admitted):
+            behind = Station([0], [admitted.address])
+            async with running(behind):
+                await until(lambda: admitted.reaches(0))
+                admitted.links.send(4, [0], b"the commit that admitted it")
+                await until(lambda: behind.received)
+                assert not behind.reaches(4)
+                behind.links.update(roster)
+                assert behind.reaches(4)
+                assert behind.refused(Reason.UNKNOWN_MEMBER) == 0
+
+    asyncio.run(scene())
+
+
+def test_there_is_room_for_so_many_guests_whoever_dials() -> None:
+    async def scene() -> None:
+        guest = Station([], identities=[STRANGER])
+        async with running(guest):
+            one = Station([0], [guest.address], budgets=Budgets(guests=0))
+            async with running(one):
+                await until(lambda: one.refused(Reason.UNKNOWN_MEMBER))
+                assert one.value("qorum_links") == 0
 
     asyncio.run(scene())
 
@@ -509,6 +537,19 @@ def test_its_own_address_among_its_peers_does_no_harm() -> None:
                 await until(lambda: one.reaches(1) and two.reaches(0) and one.refused(Reason.REPLAYED))
                 two.links.send(1, [0], b"hello")
                 await until(lambda: one.received == [(0, 1, b"hello")])
+
+    asyncio.run(scene())
+
+
+def test_a_node_that_is_found_twice_is_dialled_once_and_until_it_is_gone() -> None:
+    async def scene() -> None:
+        async with running(one := Station([0]), two := Station([1])):
+            one.links._seen(two.address, True)
+            one.links._seen(two.address, True)
+            await until(lambda: one.reaches(1))
+            assert one.value("qorum_dials_total", outcome="connected") == 1
+            one.links._seen(two.address, False)
+            await until(lambda: not one.reaches(1))
 
     asyncio.run(scene())
 

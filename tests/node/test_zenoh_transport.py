@@ -24,6 +24,9 @@ from tests.node.carriers import Carrier
 from tests.node.ends import FEDERATION, End
 from tests.node.network import IDENTITIES, PATIENCE_S, Station, running, until
 
+FIRST, LAST = "0" * 32, "f" * 32
+"""The names of two nodes, of which the first dials."""
+
 
 @pytest.fixture
 def routed() -> Iterator[Carrier]:
@@ -53,13 +56,21 @@ class Overheard:
         self.samples.append((str(sample.key_expr), bytes(sample.payload)))
 
 
+def goes_by(end: End, id: str) -> None:
+    assert end.zenoh is not None
+    end.zenoh.id = id
+
+
 def test_nodes_find_each_other_and_notice_who_is_gone(routed: Carrier) -> None:
     async def scene() -> None:
-        one, stranger = End(routed.config()), End(routed.config(), federation=b"another".ljust(32))
+        one, two, stranger = End(routed.config()), End(routed.config()), End(routed.config(), b"another".ljust(32))
+        goes_by(one, FIRST)
+        goes_by(two, LAST)
         async with one.up(), stranger.up():
-            async with (two := End(routed.config())).up():
-                await until(lambda: one.seen == {two.address: True} and two.seen == {one.address: True})
-            await until(lambda: one.seen == {two.address: False})
+            async with two.up():
+                await until(lambda: one.seen == {LAST: True})
+            await until(lambda: one.seen == {LAST: False})
+            assert two.seen == {}, "of two one dials"
             assert stranger.seen == {}, "another federation"
 
     asyncio.run(scene())
@@ -117,6 +128,8 @@ def test_whoever_is_in_between_with_keys_of_its_own_is_found_out() -> None:
         one, two = Station([0], over=near), Station([1], over=far)
         federation = one.links._roster.federation
         here, there = End(near.config(), federation), End(far.config(), federation)
+        goes_by(here, LAST)
+        goes_by(there, FIRST)
         async with running(one, two), here.up(), there.up():
             task = asyncio.create_task(between(here, there))
             await until(lambda: two.refused(Reason.WRONG_CERTIFICATE) + one.refused(Reason.WRONG_CERTIFICATE))
@@ -225,18 +238,20 @@ def test_tokens_of_nobody_and_false_answers_cost_a_dial_and_no_more(routed: Carr
         one, two = Station([0], over=routed), Station([1], over=routed)
         root = f"qorum/{one.links._roster.federation.hex()[:32]}"
         with attached(routed) as session:
-            tokens = [session.liveliness().declare_token(f"{root}/node/{number:032x}") for number in range(3)]
-            liar = session.declare_queryable(f"{root}/dial/{1:032x}", lambda query: query.reply(query.key_expr, b"me"))
+            nobody = [f"{16**32 - 1 - number:032x}" for number in range(3)]
+            tokens = [session.liveliness().declare_token(f"{root}/node/{id}") for id in nobody]
+            dial = f"{root}/dial/{nobody[1]}"
+            liar = session.declare_queryable(dial, lambda query: query.reply(query.key_expr, b"me"))
             async with running(one, two):
                 await until(lambda: one.reaches(1) and two.reaches(0))
                 await until(lambda: one.value("qorum_dials_total", outcome="failed") >= 3)
                 states = {link.peer: link.state for link in one.links.status()}
-                assert states[f"{1:032x}"] == "it does not answer as it should"
-                assert states[f"{2:032x}"] == "nobody answers there"
+                assert states[nobody[1]] == "it does not answer as it should"
+                assert states[nobody[2]] == "nobody answers there"
                 liar.undeclare()
                 for token in tokens:
                     token.undeclare()
-                await until(lambda: not any(link.peer.startswith("000") for link in one.links.status()))
+                await until(lambda: not any(link.peer in nobody for link in one.links.status()))
 
     asyncio.run(scene())
 

@@ -258,14 +258,15 @@ class Links:
 
     def _seen(self, address: str, is_there: bool) -> None:
         """The transport has found a node by itself, or lost it: dial it as long as it is there."""
-        if known := self._found.pop(address, None):
-            dial, keeping = known
+        if is_there and address not in self._found and not self._ends:
+            if len(self._found) < MAX_SEATS:  # a federation has no more nodes
+                dial = Dial(address)
+                self._dials.append(dial)
+                self._found[address] = dial, self._spawn(self._keep(dial))
+        elif not is_there and address in self._found:
+            dial, keeping = self._found.pop(address)
             self._dials.remove(dial)
             keeping.cancel()
-        if is_there and not self._ends and len(self._found) < MAX_SEATS:  # a federation has no more nodes
-            dial = Dial(address)
-            self._dials.append(dial)
-            self._found[address] = dial, self._spawn(self._keep(dial))
 
     async def _keep(self, dial: Dial) -> None:
         """Dial, and dial again, as long as no link leads there."""
@@ -398,7 +399,6 @@ class Links:
             raise Refused(Reason.ERRORS, f"its members broke the rules; welcome again in {wait:.0f} s")
         if dial is not None:
             dial.keys = peer.keys
-            return
         guests = sum(not link.members for link in self._links)
         if not any(map(self._has_seat, peer.keys)) and guests >= self._budgets.guests:
             raise Refused(Reason.UNKNOWN_MEMBER, f"it has no seat, and there is no room for more than {guests} guests")

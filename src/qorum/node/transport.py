@@ -55,7 +55,10 @@ Accept = Callable[[Connection], Awaitable[None]]
 
 
 Seen = Callable[[str, bool], None]
-"""Called with the address of a node that the transport has found by itself: True: it is there; False: it is gone."""
+"""Called with the address of a node that the transport has found by itself, and that this end is to dial.
+
+True: it is there, which may be said more than once; False: it is gone.
+"""
 
 
 class Transport(Protocol):

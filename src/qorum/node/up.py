@@ -6,11 +6,12 @@ import multiprocessing
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +23,8 @@ from qorum.node.layout import Layout, lay_out
 from qorum.node.life import GRID, make_env
 from qorum.node.status import Seconds
 
+PORTS = range(10_000, 32_768)
+"""Below those that systems give to connections of their own accord: one that is free now stays free."""
 READY_S = 60.0
 """Seconds that all nodes have to get ready, and to end."""
 
@@ -50,12 +53,15 @@ def federation_for(task: str, **fields: Any) -> FederationConfig:
 
 
 def free_addresses(count: int) -> list[str]:
-    """Ports of loopback that nobody listens on now."""
-    with ExitStack() as open_ones:
-        sockets = [open_ones.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    """Addresses of loopback that nobody listens on."""
+    free: dict[str, None] = {}
+    random = Random()
+    while len(free) < count:
+        address = "127.0.0.1", random.choice(PORTS)
+        with suppress(OSError), socket.socket() as one:
+            one.bind(address)
+            free["{}:{}".format(*address)] = None
+    return list(free)
 
 
 def bring_up(plan: Plan, folder: Path, config: FederationConfig, told: Callable[[str], None]) -> dict[str, Any]:

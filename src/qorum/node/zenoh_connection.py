@@ -112,7 +112,7 @@ class ZenohConnection:
 
     async def send(self, message: bytes) -> None:
         """Send a message; waits while the other end is slow. Raises `Closed`."""
-        self._check()
+        await self.met()  # what is published before there is a subscription is lost
         while self._on_way and self._on_way + cost(message) > WINDOW:
             self._room.clear()
             await self._room.wait()
@@ -205,7 +205,7 @@ class ZenohConnection:
 
     async def _farewell(self, why: str) -> None:
         """Until the other end has answered, by going. The token must not go first: it would overtake what was said."""
-        self._check()
+        await self.met()
         await self._post(BYE + why.encode()[:120])
         while True:
             await self.receive()

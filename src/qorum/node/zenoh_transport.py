@@ -154,9 +154,9 @@ class ZenohTransport:
         task.add_done_callback(self._tasks.discard)
 
     def _on_node(self, sample: zenoh.Sample) -> None:
-        """In a thread of Zenoh: a token has come, or gone."""
+        """In a thread of Zenoh: a token has come, or gone. Of two nodes that see each other one dials."""
         id = str(sample.key_expr).rpartition("/")[2]
-        if id != self.id:
+        if id > self.id:
             self._to_loop(self._seen, id, sample.kind == zenoh.SampleKind.PUT)
 
     # --- dialling ---
