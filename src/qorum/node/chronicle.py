@@ -12,6 +12,7 @@ import msgspec
 from qorum.core.effects import Blame, Committed, Equivocation
 from qorum.node.host import Host
 from qorum.node.logs import Sampled
+from qorum.node.memory import resident_mb
 
 ROUNDS = 1024
 """Newest rounds of each member that are remembered,"""
@@ -94,15 +95,3 @@ class Chronicle:
             bytes=bytes,
             errors=list(self.errors),
         )
-
-
-def resident_mb() -> float:
-    """Memory of this process that is in use [MB]; the most there ever was where the system tells less."""
-    try:
-        with open("/proc/self/status", encoding="ascii") as file:
-            line = next(line for line in file if line.startswith("VmRSS"))
-        return int(line.split()[1]) * 1024 / 1e6
-    except (OSError, StopIteration):
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

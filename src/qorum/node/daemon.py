@@ -13,6 +13,7 @@ from qorum.errors import QorumError
 from qorum.node.chronicle import Account
 from qorum.node.config import NodeConfig
 from qorum.node.life import GRID, Life
+from qorum.node.memory import give_back
 from qorum.node.node import Node
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -37,6 +38,7 @@ def run(config: NodeConfig, *, lives: Lives | None = None, on_ready: Callable[[]
     lives: what its agents live in; by default they are somebody else's, who speaks to the API. on_ready: called once
     the node takes part. Raises a `QorumError` that says why the node does not come up, or cannot end cleanly.
     """
+    give_back()
     return asyncio.run(_run(config, lives, on_ready))
 
 

@@ -20,11 +20,12 @@ from qorum.errors import ConfigError, IdentityError
 from qorum.identity import Identity, verify
 from qorum.node.attach import read_token
 from qorum.node.birth import heir_of, host_of
-from qorum.node.chronicle import Account, Chronicle, resident_mb
+from qorum.node.chronicle import Account, Chronicle
 from qorum.node.config import NodeConfig, Zenoh
 from qorum.node.genesis_file import load_genesis
 from qorum.node.host import Host, Written
 from qorum.node.links import Links
+from qorum.node.memory import resident_mb
 from qorum.node.metrics import Metrics
 from qorum.node.petition_file import PetitionFile
 from qorum.node.records import RosterView
