@@ -13,9 +13,9 @@ from qorum.node.memory import resident_mb
 HELD_MB = 64.0
 SCENE = """
 from qorum.node.memory import give_back, resident_mb
-give_back()
-large = bytearray(24_000_000)  # after which glibc would keep blocks of up to 24 MB
+large = bytearray(24_000_000)  # after which glibc keeps blocks of up to 24 MB
 del large
+give_back()
 before = resident_mb()
 blocks = [b"x" * 200_000 for _ in range(320)]
 held = resident_mb() - before

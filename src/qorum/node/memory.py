@@ -5,10 +5,10 @@ from __future__ import annotations
 import ctypes
 from contextlib import suppress
 
-M_TRIM_THRESHOLD = -1
-"""glibc's name for it, as in mallopt(3)."""
-TRIM_BYTES = 128 * 1024
-"""What may be free at the end of the heap; glibc's own default, until it has seen a large block."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""glibc's names, as in mallopt(3): what may be free at the end of the heap, and from what size a block is outside it."""
+THRESHOLD_BYTES = 128 * 1024
+"""glibc's own default of both, until a larger block is freed."""
 
 
 def resident_mb() -> float:
@@ -30,4 +30,5 @@ def give_back() -> None:
     256 kB. The whole process is concerned, so this is for whoever owns it. Elsewhere than with glibc it does nothing.
     """
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)
+        for name in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            ctypes.CDLL(None).mallopt(name, THRESHOLD_BYTES)
