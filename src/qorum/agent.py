@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from qorum.config import EVIDENCE_KINDS, EvidenceKind
 from qorum.encoding import Encoder, hash_observation
-from qorum.errors import ConfigError, EncodingError, StoreError
+from qorum.errors import UNREADABLE, ConfigError, EncodingError, StoreError
 from qorum.evidence import Evidence
 from qorum.experience import Experience, TDExperience, refusal
 from qorum.qtable import MAX_VALUE, QTable
@@ -295,7 +295,7 @@ class QAgent:
                     f"with {self.n_actions} actions and {self.interactions} steps behind it"
                 )
             self._own.restore(own)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise StoreError(f"this is no experience that an agent has dumped: {error}") from error
         self.interactions = interactions
 

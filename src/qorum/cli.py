@@ -168,6 +168,25 @@ def bench_node(
     _print(result, as_json)
 
 
+@bench.command("join")
+def bench_join(
+    seeds: Annotated[int, typer.Option(min=1, help="Runs with real nodes.")] = 3,
+    lab_seeds: Annotated[int, typer.Option(min=2, help="Runs in the lab.")] = 20,
+    quick: Quick = False,
+    as_json: Json = False,
+) -> None:
+    """Whether agents that join real nodes, each in a process of its own, learn as they do in the lab."""
+    from qorum.lab import joining
+
+    given: dict[str, Any] = {"seeds": seeds, "lab_seeds": lab_seeds}
+    less: dict[str, Any] = {"courses": [joining.Course("CliffWalking-v1", 600, 4, 60)], "seeds": 1, "lab_seeds": 5}
+    result = _with_bar(lambda progress: joining.join_bench(**{**given, **(less if quick else {})}, progress=progress))
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        _print_table(("steps", "through qorum.join", "lab", "lowest", "highest"), *joining.in_short(result))
+
+
 @bench.command("learning")
 def bench_learning(
     task: Annotated[list[str] | None, typer.Option(help="A task; may be given several times. All by default.")] = None,

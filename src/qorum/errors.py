@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no record: the second for text in them that is none, the third for depth."""
+
 
 class QorumError(Exception):
     """Base of all errors raised on purpose by qorum."""

@@ -302,3 +302,12 @@ def test_no_single_flipped_bit_gets_through(which: int, data: st.DataObject) -> 
 
     with pytest.raises(Refused):
         shake(*pair(), flip)
+
+
+def test_text_that_is_none_is_malformed() -> None:
+    dialler, listener = pair()
+    hello = bytearray(dialler.start() or b"")
+    hello[hello.index(b"qorum")] = 0xFF
+    with pytest.raises(Refused) as refused:
+        listener.receive(bytes(hello))
+    assert refused.value.reason is Reason.MALFORMED

@@ -218,6 +218,7 @@ def test_steps_become_a_contribution_and_the_agreed_table_can_be_read() -> None:
         ("members/nobody/table", None, 400, "no member 'nobody'"),
         ("members/agent/table?what=else", None, 400, "allowed: view, agreed"),
         ("members/agent/observe", b"{", 400, "cannot read the request"),
+        ("members/agent/observe", b'{"\xff": 1}', 400, "cannot read the request"),
         ("members/agent/observe", {"state_hash": [1]}, 400, "missing required field"),
         ("members/agent/sync", {"timeout_s": 1e9}, 400, "allowed: 0 to 600"),
         ("members/agent/sync", {"timeout": 1}, 400, "unknown field"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from qorum.core import wire
 from qorum.core.messages import Record
-from qorum.errors import ProtocolError
+from qorum.errors import UNREADABLE, ProtocolError
 from qorum.merge.fixed import VALUE_LIMIT, Ints
 
 MASK_BYTES = 512
@@ -102,7 +102,7 @@ class Columns:
             return EMPTY
         try:
             packed = _decoder.decode(wire.unpack(payload, MAX_ROWS * ROW_BYTES))
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise ProtocolError(f"payload is not columns: {error}") from error
         rows, new = packed.rows, len(packed.actions)
         _demand(new <= rows, "no more actions than rows")

@@ -15,7 +15,7 @@ import msgspec
 from qorum.config import FederationConfig
 from qorum.core.messages import Change, Count, Evict, Join, Key, Leave, Record, Rekey
 from qorum.core.quorum import Quorum
-from qorum.errors import ProtocolError
+from qorum.errors import UNREADABLE, ProtocolError
 from qorum.merge.rules import Rules
 
 MAX_SEATS = 4096  # beyond it a register could carry fewer visits than a merge can use
@@ -78,7 +78,7 @@ class Roster:
         """Another roster of this federation, from its bytes. The caller checks its hash; raises `ProtocolError`."""
         try:
             stored = _stored.decode(data)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise ProtocolError(f"bytes are not a roster: {error}") from error
         if not 1 <= len(stored.seats) <= MAX_SEATS or any(not seat.keys for seat in stored.seats):
             raise ProtocolError(f"a roster of {len(stored.seats)} seats, or a seat without a key")

@@ -320,7 +320,7 @@ class State:
             roster = genesis.roster.decode(stored.roster)
             wide = [np.frombuffer(raw, kind) for raw, (kind, _) in zip(stored.columns, _COLUMNS, strict=True)]
             ints = [c.astype(np.int64) for c in wide]
-        except (msgspec.DecodeError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             raise ProtocolError(f"bytes are not a state: {error}") from error
         n, sizes = roster.members, [len(column) for column in wide]
         row, table = -(-n // 8), -(-n * n // 8)

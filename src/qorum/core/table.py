@@ -321,13 +321,15 @@ def _check_fits(agent: QAgent, config: FederationConfig) -> None:
             raise ConfigError(f"agent has {name} {own!r}, the federation {agreed!r}; build both with the same")
 
 
-def agent_for(config: FederationConfig, seed: int) -> QAgent:
+def agent_for(config: FederationConfig, seed: int, *, bonus: float = 0.0) -> QAgent:
+    """An agent that learns what the federation agreed on."""
     return QAgent(
         config.n_actions,
         alpha=config.alpha,
         gamma=config.gamma,
         initial_q=config.initial_q,
         evidence=config.evidence,
+        bonus=bonus,
         seed=seed,
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qorum.core.messages import Contribution, Cut, Item, Kind, Message, Record, Value, Votes
-from qorum.errors import ProtocolError
+from qorum.errors import UNREADABLE, ProtocolError
 from qorum.merge.fixed import Ints
 
 if sys.version_info >= (3, 14):
@@ -61,7 +61,7 @@ def decode(frame: bytes) -> Message:
         raise ProtocolError(f"frame of {len(frame)} bytes; the limit is {MAX_FRAME}")
     try:
         message: Message = _messages.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ProtocolError(f"frame is not a message: {error}") from error
     return message
 
@@ -70,7 +70,7 @@ def decode_body(kind: type[Body], body: bytes) -> Body:
     """A contribution or value from the bytes that are hashed. Raises `ProtocolError` unless they are canonical."""
     try:
         record: Body = _bodies[kind].decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ProtocolError(f"body is not a {kind.__name__}: {error}") from error
     if _encoder.encode(record) != body:
         raise ProtocolError(f"{kind.__name__} is not in canonical form")

@@ -47,16 +47,18 @@ class Fleet:
         steps: int,
         seed: int,
         attacks: Mapping[int, Attack] | None = None,
+        bonus: float = 0.0,
     ) -> None:
+        """steps: of each agent in all. attacks: of those members that lie. bonus: of `QAgent`."""
         keys = tuple(hashlib.sha256(b"%d" % member).digest() for member in range(members))
         self.genesis = Genesis(keys, config)
         self.state = State.initial(self.genesis)
-        self._attacks = attacks or {}
+        self._attacks, self._bonus = attacks or {}, bonus
         self.residents = [self._resident(task, me, steps, seed) for me in range(members)]
 
     def _resident(self, task: Task, me: int, steps: int, seed: int) -> Resident:
         config, own_seed = self.genesis.config, seed * len(self.genesis.public_keys) + me
-        agent = agent_for(config, own_seed)
+        agent = agent_for(config, own_seed, bonus=self._bonus)
         rollout = Rollout(task.make_env(own_seed), agent, seed=own_seed, steps=steps)
         return Resident(agent, rollout, Author(self.genesis, me))
 
@@ -87,9 +89,7 @@ def entry_of(state: State, me: int, columns: Columns) -> Entry:
 
 def config_for(task: Task, **fields: Any) -> FederationConfig:
     """The federation configuration that a task asks for."""
-    return FederationConfig.of(
-        n_actions=task.n_actions, gamma=task.gamma, r_min=task.r_min, r_max=task.r_max, **fields
-    )
+    return FederationConfig.of(n_actions=task.n_actions, gamma=task.gamma, r_min=task.r_min, r_max=task.r_max, **fields)
 
 
 def mean_value(task: Task, agents: list[QAgent]) -> tuple[float, float]:

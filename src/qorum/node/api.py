@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from qorum.errors import MissingExtra, QorumError
+from qorum.errors import UNREADABLE, MissingExtra, QorumError
 from qorum.node.host import Host
 from qorum.node.petition_file import PetitionFile
 from qorum.node.records import Columns, Filed, Heard, RosterView, Steps, Task, Wait
@@ -161,7 +161,7 @@ async def _body(request: web.Request, type: type[T]) -> T:
         return msgspec.json.decode(body or b"{}", type=type, strict=False)
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(text=f"the request was not there after {BODY_S:.0f} s") from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise web.HTTPBadRequest(text=f"cannot read the request: {error}") from error
 
 

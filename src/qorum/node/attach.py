@@ -14,7 +14,7 @@ import msgspec
 
 from qorum.agent import QAgent
 from qorum.core.table import SyncResult
-from qorum.errors import ConfigError, QorumError
+from qorum.errors import UNREADABLE, ConfigError, QorumError
 from qorum.node.config import NodeConfig, load_config
 from qorum.node.records import Columns, Heard, Steps, Task
 from qorum.node.status import NodeStatus
@@ -60,7 +60,7 @@ class Line:
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
             raise QorumError(f"node at {self._root}: {error.code} {said}") from error
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             raise QorumError(f"node at {self._root} does not answer: {error}; is it up, at this port?") from error
 
 

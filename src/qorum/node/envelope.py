@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from qorum.core.roster import MAX_SEATS
 from qorum.core.wire import MAX_FRAME
+from qorum.errors import UNREADABLE
 from qorum.node.refused import Reason, Refused
 
 Place = Annotated[int, Meta(ge=0, lt=MAX_SEATS)]
@@ -45,7 +46,7 @@ def decode(data: bytes) -> Envelope:
         raise Refused(Reason.OVERSIZED, f"message of {len(data)} bytes; the limit is {ENVELOPE_LIMIT}")
     try:
         envelope = _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Refused(Reason.MALFORMED, f"message is no envelope: {error}") from error
     if len(set(envelope.to)) < len(envelope.to):  # else one small message would be as much work as thousands
         raise Refused(Reason.MALFORMED, "an envelope names somebody twice")

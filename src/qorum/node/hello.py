@@ -26,6 +26,7 @@ from msgspec import Meta
 
 from qorum.core.messages import Hash, Index, Key, Signature
 from qorum.core.roster import MAX_SEATS, Roster
+from qorum.errors import UNREADABLE
 from qorum.identity import Identity, verify
 from qorum.node.budget import Some
 from qorum.node.refused import Reason, Refused
@@ -230,5 +231,5 @@ def _decode(decoder: msgspec.msgpack.Decoder[Message], data: bytes, limit: int) 
         raise Refused(Reason.OVERSIZED, f"handshake message of {len(data)} bytes; the limit is {limit}")
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Refused(Reason.MALFORMED, f"no handshake: {error}") from error

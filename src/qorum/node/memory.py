@@ -6,7 +6,7 @@ import ctypes
 from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc's names, as in mallopt(3): what may be free at the end of the heap, and from what size a block is outside it."""
+"""glibc's names, as in mallopt(3): what may be free at the end of the heap; from what size a block is outside it."""
 THRESHOLD_BYTES = 128 * 1024
 """glibc's own default of both, until a larger block is freed."""
 

@@ -19,7 +19,7 @@ from msgspec import Meta
 from qorum.core.membership import consent_bytes, endorsement_bytes
 from qorum.core.messages import Change, Evict, Join, Leave, Petition, Rekey
 from qorum.core.roster import MAX_SEATS
-from qorum.errors import ConfigError
+from qorum.errors import UNREADABLE, ConfigError
 from qorum.identity import Identity, verify
 from qorum.node.records import RosterView
 
@@ -189,7 +189,7 @@ def load_petition(path: Path) -> PetitionFile:
         file = msgspec.json.decode(path.read_bytes(), type=PetitionFile)
     except OSError as error:
         raise ConfigError(f"cannot read the petition at {path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ConfigError(f"{path} holds no petition: {error}") from error
     try:
         file.check_signatures()

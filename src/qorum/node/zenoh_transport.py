@@ -239,7 +239,7 @@ class ZenohTransport:
         try:
             dial = _dials.decode(payload)
             seal = exchange.agree(dial.link.encode(), dial.half, dials=False)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             query.reply_err(b"no dial")
             raise Refused(Reason.MALFORMED, f"no dial: {error}") from error
         if dial.version != VERSION:

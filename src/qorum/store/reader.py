@@ -18,7 +18,7 @@ from qorum.core.effects import Keep
 from qorum.core.genesis import Genesis
 from qorum.core.messages import Commit, Item
 from qorum.core.state import State
-from qorum.errors import ConfigError, ProtocolError, StoreError
+from qorum.errors import UNREADABLE, ConfigError, ProtocolError, StoreError
 from qorum.qtable import QTable
 from qorum.store.schema import VERSION, check_kind, connect, copy, database, explained
 from qorum.store.seal import damaged, unseal
@@ -86,7 +86,7 @@ class Reader:
             id, data = federation(db, self.path)
         try:
             genesis = _genesis.decode(data)
-        except (msgspec.DecodeError, ConfigError) as error:
+        except (*UNREADABLE, ConfigError) as error:
             raise StoreError(f"store {self.path} was made by another version of qorum: {error}") from error
         if genesis.federation != id:
             raise StoreError(f"store {self.path} was made by another version of qorum: use that one")
