@@ -187,6 +187,24 @@ def bench_join(
         _print_table(("steps", "through qorum.join", "lab", "lowest", "highest"), *joining.in_short(result))
 
 
+@bench.command("targets")
+def bench_targets(
+    members: Annotated[int, typer.Option(min=4, help="The founding fleet has 593.")] = 593,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """The founding record's targets: metric, target, measured, met, how. A few minutes for 593 members."""
+    from qorum.lab.targets import Target, targets_bench
+
+    result = _with_bar(lambda progress: targets_bench(members, seed, progress))
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    rows = [Target(**row) for row in result["rows"]]
+    shown = [(row.metric, row.target, row.measured, "yes" if row.met else "NO", row.how) for row in rows]
+    _print_table(Target._fields, *shown)
+
+
 @bench.command("learning")
 def bench_learning(
     task: Annotated[list[str] | None, typer.Option(help="A task; may be given several times. All by default.")] = None,

@@ -33,5 +33,5 @@ def test_each_says_what_it_does_and_who_does_not_answer_is_named(tmp_path: Path)
 
 
 def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="none.toml"):
+    with pytest.raises(ConfigError, match=r"none\.toml"):
         Watch([tmp_path / "none.toml"])
