@@ -179,7 +179,7 @@ def bench_join(
     from qorum.lab import joining
 
     given: dict[str, Any] = {"seeds": seeds, "lab_seeds": lab_seeds}
-    less: dict[str, Any] = {"courses": [joining.Course("CliffWalking-v1", 240, 4, 60)], "seeds": 1, "lab_seeds": 5}
+    less: dict[str, Any] = {"courses": [joining.Course("CliffWalking-v1", 600, 4)], "seeds": 1, "lab_seeds": 5}
     result = _with_bar(lambda progress: joining.join_bench(**{**given, **(less if quick else {})}, progress=progress))
     if as_json:
         typer.echo(json.dumps(result))

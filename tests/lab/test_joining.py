@@ -10,17 +10,16 @@ from qorum.lab.joining import Course, in_short, join_bench
 
 def test_agents_that_join_real_nodes_learn_as_in_the_lab() -> None:
     shares: list[float] = []
-    course = Course("CliffWalking-v1", 240, agents=4, sync_every=60)
+    course = Course("CliffWalking-v1", 600, agents=4)
     result = join_bench([course], seeds=1, lab_seeds=5, progress=shares.append)
     [row] = result["rows"]
-    assert row["curve_steps"] == [60, 120, 180, 240]
+    assert row["curve_steps"] == list(range(20, 601, 20))
     assert (len(row["joined"]), len(row["lab"])) == (1, 5)
-    assert row["joined"][0][-1] >= min(curve[-1] for curve in row["lab"]) - 0.2
-    assert row["joined"][0] != [0.0] * 4, "they learn"
-    assert 0.0 <= row["within"] <= 1.0
+    assert max(row["joined"][0]) > 0.9, "they learn"
+    assert row["within"] > 0.5
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    assert len(in_short(result)) == 5
+    assert len(in_short(result)) == 9
 
 
 @pytest.mark.parametrize("fields", [{"agents": 3}, {"sync_every": 70}, {"sync_every": 0}, {"task": "none"}])
