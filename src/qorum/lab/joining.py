@@ -1,7 +1,7 @@
 """Whether agents that join real nodes learn as the lab says: processes with `qorum.join`, next to `Fleet`.
 
-Both run the same agents on the same task from the same seeds, and all of them begin a sync at the same time. What differs
-is all that a perfect network leaves out: a round takes who was in time, and messages and the disk take theirs.
+Both run the same agents on the same task from the same seeds, and all of them begin a sync at the same time. What
+differs is all that a perfect network leaves out: a round takes who was in time, and messages and the disk take theirs.
 """
 
 from __future__ import annotations
