@@ -284,7 +284,7 @@ def test_without_tls_only_this_machine_is_dealt_with_unless_told_otherwise(monke
 
 
 def test_whoever_says_nothing_is_refused_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qorum.node.links.HANDSHAKE_S", 0.2)
+    monkeypatch.setattr("qorum.node.handshakes.HANDSHAKE_S", 0.2)
 
     async def scene() -> None:
         async with two_honest_ones() as (one, _), raw(one.address) as silent:
@@ -295,7 +295,7 @@ def test_whoever_says_nothing_is_refused_in_time(monkeypatch: pytest.MonkeyPatch
 
 
 def test_silent_strangers_take_up_only_so_many_handshakes_and_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qorum.node.links.HANDSHAKES", 2)
+    monkeypatch.setattr("qorum.node.handshakes.HANDSHAKES", 2)
 
     async def scene() -> None:
         async with two_honest_ones() as (one, _), AsyncExitStack() as open_ones:

@@ -87,7 +87,7 @@ def test_nobody_is_taken_in_before_it_is_started_or_after_it_is_stopped() -> Non
         one = Station([0])
         async with running(one):
             async with raw(one.address):
-                await until(lambda: one.links._shaking)
+                await until(lambda: len(one.links._handshakes))
             await one.links.stop()
             async with ClientSession() as session, session.get(f"http://{one.address}{PATH}") as answer:
                 assert answer.status == 503

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ from qorum.node.budget import Budgets
 from qorum.node.conduct import Conduct
 from qorum.node.debts import Debts
 from qorum.node.envelope import Envelope, decode, encode
-from qorum.node.hello import Handshake, Nonces, Party, Peer
+from qorum.node.handshakes import Handshakes
+from qorum.node.hello import Nonces, Party, Peer
 from qorum.node.link import Link, Owed
 from qorum.node.metrics import Metrics
 from qorum.node.refusals import Refusals
@@ -33,11 +35,6 @@ GUEST = MAX_SEATS
 """First id of those without a seat that are hosted here,"""
 REMOTE = 2 * MAX_SEATS
 """and of those that others host; none of these is used twice."""
-HANDSHAKE_S = 30.0
-"""Seconds that a handshake may take: nodes that start on a busy machine are slow to answer."""
-HANDSHAKES = 256
-"""Handshakes with whoever dials that may be under way: for another one the oldest gives way. So strangers that say
-nothing use up no memory, and keep nobody out."""
 RACE_S = 20.0
 """Links of one pair of nodes made within this time were dialled by both at once: later, the newer one counts."""
 MODEST_S = 60.0
@@ -100,7 +97,7 @@ class Links:
         """
         self._roster, self._identities, self._transport = roster, tuple(identities), transport
         self._on_frame, self._on_lost = on_frame, on_lost
-        self._metrics, self._insecure = metrics, insecure
+        self._metrics = metrics
         self._budgets = budgets or Budgets()
         self._refusals, self._nonces = Refusals(metrics), Nonces()
         # Each member hosted here may blame somebody for one and the same frame.
@@ -114,8 +111,7 @@ class Links:
         self._routes: dict[int, Route] = {}
         """Id -> the newest link that proves it."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._shaking: dict[asyncio.Timeout, None] = {}
-        """Handshakes under way with those who dialled, the oldest first."""
+        self._handshakes = Handshakes(insecure=insecure)
         self._ends = False
         self._next_guest = REMOTE
         self._random = Random()
@@ -343,47 +339,13 @@ class Links:
     # --- letting in ---
 
     async def _introduce(self, connection: Connection, dial: Dial | None) -> Link:
-        """Shake hands, in time. Raises `Closed`, or `Refused` for whoever is not welcome."""
-        limit = asyncio.timeout(HANDSHAKE_S)
-        if dial is None:
-            self._make_room()
-            self._shaking[limit] = None
-        try:
-            async with limit:
-                return await self._shake(connection, dial)
-        except TimeoutError:
-            if dial is None and limit not in self._shaking:
-                raise Refused(Reason.BUSY, f"{HANDSHAKES} others began a handshake after it") from None
-            raise Refused(Reason.TOO_SLOW, f"no handshake within {HANDSHAKE_S:.0f} s") from None
-        finally:
-            self._shaking.pop(limit, None)
-
-    def _make_room(self) -> None:
-        """For one more handshake: the oldest gives way."""
-        while len(self._shaking) >= HANDSHAKES:
-            oldest = next(iter(self._shaking))
-            del self._shaking[oldest]
-            if not oldest.expired():
-                oldest.reschedule(self._loop.time())
-
-    async def _shake(self, connection: Connection, dial: Dial | None) -> Link:
-        if not connection.is_private and not self._insecure:
-            raise Refused(Reason.NOT_TLS, "others could listen in: use TLS, or say `insecure = true`")
-        modest = dial is not None and dial.as_guest
-        party = self._party()
-        shake = Handshake(party, connection.certificate, dials=dial is not None, as_guest=modest)
-        message = shake.start()
-        while True:
-            if message is not None:
-                await connection.send(message)
-            if shake.peer is not None:
-                break
-            message = shake.receive(await connection.receive())
-            if shake.peer is not None:
-                self._admit(shake.peer, dial)
+        """Shake hands. Raises `Closed`, or `Refused` for whoever is not welcome."""
+        party, dials, modest = self._party(), dial is not None, dial is not None and dial.as_guest
+        admit = partial(self._admit, dial)
+        peer = await self._handshakes.shake(connection, party, admit, dials=dials, as_guest=modest)
         if party.identities is not self._identities:
             raise Closed(REKEYED)
-        link = Link(connection, shake.peer, dialled=dial is not None, budgets=self._budgets, metrics=self._metrics)
+        link = Link(connection, peer, dialled=dials, budgets=self._budgets, metrics=self._metrics)
         link.modest = modest
         return link
 
@@ -391,7 +353,7 @@ class Links:
         takes = self._budgets
         return Party(self._roster, self._identities, self._nonces, takes.bytes_per_second, takes.messages_per_second)
 
-    def _admit(self, peer: Peer, dial: Dial | None) -> None:
+    def _admit(self, dial: Dial | None, peer: Peer) -> None:
         """Raise `Refused` if somebody who is proven is not welcome now."""
         now = time.monotonic()
         if all(self._conduct.refuses(key, now) for key in peer.keys):
