@@ -12,6 +12,8 @@ import pytest
 
 from qorum.node import doctor
 from qorum.node.doctor import Finding, examine
+from qorum.node.genesis_file import load_genesis
+from qorum.store.store import Store
 from tests.node.processes import Daemon, federation, until
 
 
@@ -73,6 +75,14 @@ def break_store(config: Path) -> None:
     (data / "qorum.sqlite").write_bytes(b"no database " * 1_000)
 
 
+def start_on_a_backup(config: Path) -> None:
+    data, genesis = config.parent / "host-a/data", load_genesis(config.parent / "genesis.json")
+    store = Store.open(data, genesis)
+    store.backup(config.parent / "backup.sqlite")
+    store.close()
+    (config.parent / "backup.sqlite").replace(data / "qorum.sqlite")
+
+
 def break_config(config: Path) -> None:
     config.write_text(config.read_text() + "\nmembres = 4\n")
 
@@ -85,6 +95,7 @@ def break_config(config: Path) -> None:
         (expose_tls_key, "certificate", "chmod"),
         (swap_certificates, "certificate", "cannot set up TLS"),
         (break_store, "store", "qorum.sqlite"),
+        (start_on_a_backup, "store", "is a backup"),
         (break_config, "configuration", "membres"),
     ],
 )

@@ -24,7 +24,8 @@ from qorum.node.budget import Budgets
 from qorum.node.certificates import certificate_end, client_context
 from qorum.node.config import NodeConfig, load_config
 from qorum.node.genesis_file import load_genesis
-from qorum.node.hello import Handshake, Nonces, Party
+from qorum.node.handshakes import Handshakes
+from qorum.node.hello import Nonces, Party, Peer
 from qorum.node.metrics import Metrics
 from qorum.node.refused import Refused
 from qorum.node.status import NodeStatus
@@ -162,6 +163,11 @@ def _store(data: Path, genesis: Genesis) -> Iterator[Finding]:
     told = inspect(data, commits=0)
     if told["federation"] != genesis.federation.hex():
         yield _finding("store", "fail", f"{data} is of federation {told['federation'][:16]}: name another `data`")
+    elif told["backup"]:
+        says = (
+            f"{data} is a backup, on which no node starts: its members may have signed since. Use the store itself, or"
+        )
+        yield _finding("store", "fail", f"{says} a new key for each (qorum rekey --lost)")
     else:
         newest = told["newest"]
         yield _finding("store", "ok", f"sound, newest agreed round {newest['round'] if newest else 0}")
@@ -207,28 +213,22 @@ async def _greet(peer: str, config: NodeConfig, genesis: Genesis) -> str:
         async with asyncio.timeout(ANSWER_S):
             connection = await sockets.connect(peer)
             try:
-                peers = await _shaken(connection, party)
+                theirs = await Handshakes(insecure=True).shake(connection, party, _anybody, dials=True, as_guest=True)
             finally:
                 await connection.close("examined")
     finally:
         await sockets.stop()
         await asyncio.sleep(CLOSE_S)
-    return f"{peers} member{'s' * (peers != 1)}"
-
-
-async def _shaken(connection: Connection, party: Party) -> int:
-    """Shake hands; how many keys the other end proves."""
-    shake = Handshake(party, connection.certificate, dials=True, as_guest=True)
-    message = shake.start()
-    while shake.peer is None:
-        if message is not None:
-            await connection.send(message)
-        message = shake.receive(await connection.receive())
-    return len(shake.peer.keys)
+    members = len(theirs.keys)
+    return f"{members} member{'s' * (members != 1)}"
 
 
 async def _nobody(connection: Connection) -> None:
     """Takes no connections."""
+
+
+def _anybody(peer: Peer) -> None:
+    """Is welcome: it is only looked at."""
 
 
 def _apart(peer: str, config: NodeConfig) -> Iterator[Finding]:
