@@ -139,7 +139,7 @@ class QTable:
         self._state_hash, self._action, self._value, self._visits = state_hash, action, value, visits
         self._states = state_hash[first]
         # (index of the state, action) as one sorted integer: makes a lookup of many cells one searchsorted.
-        self._key = (np.cumsum(first) - 1) * MAX_ACTIONS + action
+        self._key = (np.cumsum(first, dtype=np.int64) - 1) * MAX_ACTIONS + action
 
     # -- columns ------------------------------------------------------------------------------------------
 

@@ -390,7 +390,7 @@ class State:
 
         steady: see `accuse`.
         """
-        found = accuse(self.registers, np.array([me]), np.array([steady]), self.ground, self.rules)
+        found = accuse(self.registers, np.array([me], dtype=np.int64), np.array([steady]), self.ground, self.rules)
         return np.concatenate(found)
 
     def written_since(self, heads: Sequence[Head], but_by: int) -> int:

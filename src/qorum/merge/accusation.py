@@ -161,7 +161,7 @@ def _in_dispute(registers: Registers, witnesses: _Witnesses, accusers: Ints, gro
     row_of = np.zeros(rules.n_members, dtype=np.int64)  # where the row of each accuser begins
     row_of[accusers] = np.arange(len(accusers)) * rules.n_members
     found = np.zeros((3, len(accusers) * rules.n_members), dtype=np.int64)
-    bounds = np.searchsorted(registers.key, np.arange(len(ground.previous) + 1) << MEMBER_BITS)
+    bounds = np.searchsorted(registers.key, np.arange(len(ground.previous) + 1, dtype=np.int64) << MEMBER_BITS)
     witnesses = witnesses.take(_doubting(registers, bounds, witnesses, rules))
     suspects = _suspects(registers, bounds, witnesses, ground, rules)
     off, visits = _off(suspects, ground, rules), np.minimum(suspects.visits, rules.visit_cap)
@@ -221,7 +221,7 @@ def _suspects(registers: Registers, bounds: Ints, witnesses: _Witnesses, ground:
 def _pairs(witnesses: Registers, suspects: Registers) -> Iterator[tuple[Ints, Ints]]:
     """Rows of witnesses and suspects of the same cell, about `BATCH` pairs at a time."""
     start, stop = (np.searchsorted(witnesses.cell, suspects.cell, side) for side in ("left", "right"))
-    batches = np.cumsum(stop - start) // BATCH
+    batches = np.cumsum(stop - start, dtype=np.int64) // BATCH
     for batch in range(int(batches[-1]) + 1 if len(batches) else 0):
         rows = np.flatnonzero(batches == batch)
         witness, suspect = _runs(start[rows], stop[rows])

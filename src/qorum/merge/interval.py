@@ -17,7 +17,7 @@ SQUARE_SHIFT = 11  # spreads are squared in units of 2^-9
 PRIOR_VISITS = 4  # a member's own spread counts against the agreed one as its visits against these
 
 
-_ROOTS = isqrt(np.arange(FEW_VISITS + 1) * ROOT_ONE**2)
+_ROOTS = isqrt(np.arange(FEW_VISITS + 1, dtype=np.int64) * ROOT_ONE**2)
 
 
 def root_of(visits: Ints) -> Ints:

@@ -94,7 +94,7 @@ def _in_turn(registers: Registers, ground: Ground) -> tuple[Registers, Ground]:
         return registers, ground
     turn = ground.round % turns
     first, last = turn * cells // turns, (turn + 1) * cells // turns
-    start, stop = np.searchsorted(registers.key, np.array([first, last]) << MEMBER_BITS).tolist()
+    start, stop = np.searchsorted(registers.key, np.array([first, last], dtype=np.int64) << MEMBER_BITS).tolist()
     return registers.part(start, stop, first_cell=first), ground.part(first, last)
 
 
@@ -107,7 +107,7 @@ def _scores(claims: Registers, ground: Ground, rules: Rules) -> Scores | None:
         return None
     rows = crowded[claims.cell]
     claims, column = claims.take(rows), (np.cumsum(crowded) - 1)[claims.cell[rows]]
-    reported = np.bincount(claims.member, minlength=rules.n_members)
+    reported = np.bincount(claims.member, minlength=rules.n_members).astype(np.int64)
     scored = reported >= CELLS
     if scored.sum() <= 2 * remaining + rules.n_members // 8:
         return None
