@@ -14,7 +14,6 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Empty, Queue
@@ -98,10 +97,9 @@ def in_chromium(first: int, count: int) -> list[str]:
 def _serving(folder: Path) -> Iterator[tuple[str, Queue[Any]]]:
     wheel = next(folder.glob("msgspec-*.whl"))
     told: Queue[Any] = Queue()
-    handler = type("Handler", (_Handler,), {"folder": folder, "told": told, "made": {
-        "/qorum.zip": archive(), "/msgspec.whl": wheel.read_bytes(),
-    }})  # fmt: skip
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler)) as server:
+    made = {"/qorum.zip": archive(), "/msgspec.whl": wheel.read_bytes()}
+    handler = type("Handler", (_Handler,), {"folder": folder, "told": told, "made": made})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
