@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,17 +78,20 @@ def in_node(first: int, count: int) -> list[str]:
 def in_chromium(first: int, count: int) -> list[str]:
     """`cases.hashes` in a page, which gets everything from a server on loopback and posts what it finds."""
     browser, folder = program("chromium", "chromium-browser", "google-chrome"), pyodide()
-    with _serving(folder) as (address, told), tempfile.TemporaryDirectory() as profile:
+    scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # a browser that is killed may still write there
+    with _serving(folder) as (address, told), scratch as profile:
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
         page = f"http://{address}/page.html?first={first}&count={count}"
         command = [browser, *options, f"--user-data-dir={profile}", page]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             result = told.get(timeout=ANSWER_S)
         except Empty:
             raise AssertionError(f"the page said nothing for {ANSWER_S:.0f} s") from None
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with all its helpers
             process.wait(10)
     assert "hashes" in result, result
     return list(result["hashes"])
