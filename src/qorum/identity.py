@@ -21,17 +21,18 @@ import shlex
 import stat
 import tempfile
 from collections import OrderedDict
+from collections.abc import Awaitable
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qorum.errors import ConfigError, IdentityError, MissingExtra
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = ["Identity", "Verifier", "is_canonical_key", "strict_form", "verify"]
+__all__ = ["Identity", "Signer", "Verifier", "is_canonical_key", "strict_form", "verify"]
 
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -151,6 +152,17 @@ class Verifier:
         if len(self._answers) > self._capacity:
             self._answers.popitem(last=False)
         return answer
+
+
+class Signer(Protocol):
+    """Whoever has a private key. Some answer at once; where others keep the keys, as browsers do, it takes a wait."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32 bytes others know it by."""
+
+    def sign(self, message: bytes) -> bytes | Awaitable[bytes]:
+        """The 64-byte signature of `message`, now or later."""
 
 
 class Identity:

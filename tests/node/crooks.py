@@ -50,7 +50,7 @@ class Raw:
             if message.type is not WSMsgType.BINARY:
                 self._last = message
                 return
-            if answer := handshake.receive(message.data):
+            if answer := await handshake.receive(message.data):
                 await self.socket.send_bytes(answer)
 
     async def why_closed(self) -> str:

@@ -12,7 +12,7 @@ from aiohttp import web
 from qorum.config import FederationConfig
 from qorum.core.genesis import Genesis
 from qorum.core.roster import Roster
-from qorum.identity import Identity
+from qorum.identity import Identity, Signer
 from qorum.node.budget import Budgets
 from qorum.node.certificates import write_certificate
 from qorum.node.config import Tls
@@ -38,7 +38,7 @@ def genesis_of(members: int = 4, **fields: object) -> Genesis:
 
 def party_of(
     roster: Roster,
-    identities: Sequence[Identity],
+    identities: Sequence[Signer],
     nonces: Nonces | None = None,
     rates: tuple[int, int] = (10**6, 10**3),
 ) -> Party:

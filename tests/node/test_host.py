@@ -55,6 +55,56 @@ def test_four_hosts_agree_on_rounds_of_their_own_accord() -> None:
     run(scene)
 
 
+class SlowKey:
+    """A key that others keep: it answers at a later turn of the loop, or not."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.public_key, self._sign = identity.public_key, identity.sign
+        self.lost = False
+
+    async def sign(self, message: bytes) -> bytes:
+        await asyncio.sleep(0.001)
+        if self.lost:
+            raise OSError("no such key")
+        return self._sign(message)
+
+
+def test_keys_that_take_a_wait_sign_in_order() -> None:
+    async def scene() -> None:
+        async with neighbours() as four:
+            for me in range(4):
+                four.crash(me)
+            four.identities = [SlowKey(identity) for identity in four.identities]  # type: ignore[misc]
+            for me in range(4):
+                four.boot(me)
+            for number in range(1, 4):
+                for me in four.hosts:
+                    four.live(me)
+                await until(lambda number=number: len(four.notes.rounds) >= 4 * number, "a round")
+            await until(lambda: len(four.hashes()) == 1, "the same state")
+            assert four.notes.blames == []
+            await four.hosts[0].stop()
+
+    run(scene)
+
+
+def test_a_key_that_is_lost_ends_its_host_and_no_other() -> None:
+    async def scene() -> None:
+        async with neighbours() as four:
+            four.crash(0)
+            key = SlowKey(four.identities[0])
+            four.identities[0] = key  # type: ignore[call-overload]
+            four.boot(0)
+            key.lost = True
+            for me in four.hosts:
+                four.live(me)
+            await until(lambda: len(four.notes.rounds) >= 3, "a round of the others")
+            assert four.notes.failures == ["key failed: no such key"]
+            assert not four.hosts[0].is_up
+
+    run(scene)
+
+
 def test_sync_waits_for_a_round_and_reports_it() -> None:
     async def scene() -> None:
         async with neighbours() as four:

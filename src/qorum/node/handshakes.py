@@ -74,6 +74,6 @@ async def _exchange(connection: Connection, handshake: Handshake, admit: Admit) 
             await connection.send(message)
         if handshake.peer is not None:
             return handshake.peer
-        message = handshake.receive(await connection.receive())
+        message = await handshake.receive(await connection.receive())
         if handshake.peer is not None:
             admit(handshake.peer)

@@ -9,6 +9,10 @@ The hellos hold the nonces, so nothing of an earlier handshake is of use in this
 listening end, as each end sees it, so whoever is in between with another one is found out; the role keeps a
 proof from being sent back to whoever made it. The dialler proves first: a node signs nothing for strangers.
 
+Browsers do not show pages a server's certificate: who dials from one says that it is `UNSEEN`, and both ends sign that.
+The page's own connection is then only as private as the authorities make it that the browser trusts. A node
+always sees the certificate, and what it says is signed, so nobody in between can make it look like a browser.
+
 No byte from the other end makes this raise anything but `Refused`, and none is trusted before its size, form and
 signature are checked. The other end has said nothing about itself that is believed until `peer` is there.
 """
@@ -17,8 +21,9 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
+from inspect import isawaitable
 from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
@@ -27,9 +32,10 @@ from msgspec import Meta
 from qorum.core.messages import Hash, Index, Key, Signature
 from qorum.core.roster import MAX_SEATS, Roster
 from qorum.errors import UNREADABLE
-from qorum.identity import Identity, verify
+from qorum.identity import Signer, verify
 from qorum.node.budget import Some
 from qorum.node.refused import Reason, Refused
+from qorum.node.transport import UNSEEN
 
 VERSION = 1
 TAG = b"qorum link handshake"
@@ -43,6 +49,8 @@ PROOF_LIMIT = 128 * MAX_SEATS
 """Bytes of a message."""
 
 Message = TypeVar("Message", bound=msgspec.Struct)
+Check = Callable[[bytes, bytes, bytes], bool | Awaitable[bool]]
+"""(public key, message, signature) -> whether it holds, by the strict predicate; now or later."""
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="qorum hello"):
@@ -109,10 +117,11 @@ class Party(NamedTuple):
     """A node, as its handshakes need to know it."""
 
     roster: Roster
-    identities: Sequence[Identity]
+    identities: Sequence[Signer]
     nonces: Nonces
     bytes_per_second: int
     messages_per_second: int
+    verify: Check = verify
 
 
 class Handshake:
@@ -141,16 +150,16 @@ class Handshake:
         """What to send before anything comes."""
         return self._mine if self._dials else None
 
-    def receive(self, message: bytes) -> bytes | None:
+    async def receive(self, message: bytes) -> bytes | None:
         """A message has come; the answer to it, if there is one. Raises `Refused`: then it is over."""
         if self.peer is not None:
             raise Refused(Reason.MALFORMED, "more than a handshake")
         if self._hello is None:
             self._hello = self._checked(message)
             self._theirs = message
-            return self._proof() if self._dials else self._mine
-        self.peer = self._proven(_decode(_proofs, message, PROOF_LIMIT), self._hello)
-        return None if self._dials else self._proof()
+            return await self._proof() if self._dials else self._mine
+        self.peer = await self._proven(_decode(_proofs, message, PROOF_LIMIT), self._hello)
+        return None if self._dials else await self._proof()
 
     # --- hello ---
 
@@ -162,7 +171,9 @@ class Handshake:
         if hello.federation != ours:
             names = f"{hello.federation.hex()[:16]}, this node {ours.hex()[:16]}"
             raise Refused(Reason.WRONG_FEDERATION, f"it belongs to federation {names}")
-        if hello.certificate != self._certificate:
+        if (self._certificate if self._dials else hello.certificate) == UNSEEN:
+            self._certificate = UNSEEN
+        elif hello.certificate != self._certificate:
             raise Refused(Reason.WRONG_CERTIFICATE, "it sees another certificate than this node: who is in between?")
         self._node.nonces.see(hello.nonce)
         return hello
@@ -175,19 +186,17 @@ class Handshake:
         hellos = sha256(first).digest() + sha256(second).digest()
         return TAG + bytes((by_dialler,)) + self._node.roster.federation + self._certificate + hellos
 
-    def _proof(self) -> bytes:
+    async def _proof(self) -> bytes:
         data, roster = self._signed(by_dialler=self._dials), self._node.roster
-        claims = [
-            Claim(
-                None if self._as_guest else roster.seat_of(identity.public_key),
-                identity.public_key,
-                identity.sign(data),
-            )
-            for identity in self._node.identities
-        ]
+        claims = []
+        for identity in self._node.identities:
+            signature = identity.sign(data)
+            signature = await signature if isawaitable(signature) else signature
+            seat = None if self._as_guest else roster.seat_of(identity.public_key)
+            claims.append(Claim(seat, identity.public_key, signature))
         return _encoder.encode(Proof(tuple(claims)))
 
-    def _proven(self, proof: Proof, hello: Hello) -> Peer:
+    async def _proven(self, proof: Proof, hello: Hello) -> Peer:
         """Whoever has signed all these claims. What costs nothing to check comes before signatures."""
         keys = tuple(claim.key for claim in proof.claims)
         if len(set(keys)) != len(keys):
@@ -203,7 +212,8 @@ class Handshake:
             raise Refused(Reason.OVERSIZED, f"it hosts {strangers} without a seat; the limit is {STRANGERS}")
         data = self._signed(by_dialler=not self._dials)
         for claim in proof.claims:
-            if not verify(claim.key, data, claim.signature):
+            holds = self._node.verify(claim.key, data, claim.signature)
+            if not (await holds if isawaitable(holds) else holds):
                 raise Refused(Reason.WRONG_KEY, f"the claim of {_name(claim)} is not signed by its key")
         return Peer(hello, keys, any(claim.member is not None for claim in proof.claims))
 

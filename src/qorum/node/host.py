@@ -38,7 +38,7 @@ from qorum.core.state import State
 from qorum.core.status import status
 from qorum.core.table import NO_SEAT, FederatedQTable, SyncResult
 from qorum.errors import StoreError
-from qorum.identity import Identity
+from qorum.identity import Signer
 from qorum.node.pace import Pace
 from qorum.node.timers import Timers
 
@@ -103,7 +103,7 @@ class Host:
     def __init__(
         self,
         table: FederatedQTable,
-        identity: Identity,
+        identity: Signer,
         disk: Disk,
         route: Route,
         witness: Witness,
@@ -119,8 +119,8 @@ class Host:
         self._identity, self._disk, self._route, self._witness = identity, disk, route, witness
         self._up = False
         self._line: deque[Effect] = deque()
-        self._writing: list[Effect] = []
-        """What the disk is busy with; nothing else is carried out meanwhile."""
+        self._awaited: list[Effect] = []
+        """What the disk, or the key, is busy with; nothing else is carried out meanwhile."""
         self._timers = Timers(self._fire)
         self._sent: dict[int, float] = {}
         """Seq -> when that contribution was made, until a round takes it."""
@@ -188,12 +188,12 @@ class Host:
             self._witness.failed(self, reason)
 
     async def _drained(self) -> None:
-        while self._up and (self._line or self._writing):
+        while self._up and (self._line or self._awaited):
             idle = self._loop.create_future()
             self._idle.append(idle)
             await idle
 
-    def go_on_as(self, identity: Identity, member: Member) -> None:
+    def go_on_as(self, identity: Signer, member: Member) -> None:
         """Another key has the seat now: speak with it. See `FederatedQTable.go_on_as`.
 
         Nothing of what waits in line for the old key is said any more; what is agreed on is still written down, for
@@ -284,17 +284,19 @@ class Host:
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         self._line.extend(effects)
-        if not self._writing:
+        if not self._awaited:
             self._go_on()
 
     def _go_on(self) -> None:
         """Carry effects out, first in, first out, up to the next that has to be written."""
         line = self._line
-        while line and self._up:
+        while line and self._up and not self._awaited:
             if isinstance(line[0], Persist | Keep | Committed):
                 self._write()
                 return
             self._carry_out(line.popleft())
+        if self._awaited:
+            return
         if self._postponed and self.table.may_contribute:
             self._postponed = False
             self._contribute()
@@ -310,7 +312,7 @@ class Host:
             case SetTimer():
                 self._timers.set(self._loop, self._worth(effect))
             case Sign():
-                self._line.extend(self.member.signed(effect, self._identity.sign(effect.data)))
+                self._sign(effect)
             case WindowOpened():
                 self._pace.soon(partial(self._join, effect.round))
             case Blame():
@@ -330,6 +332,28 @@ class Host:
             with self._fatal():
                 self._perform(self.member.timer(effect))
 
+    # --- signing ---
+
+    def _sign(self, request: Sign) -> None:
+        signature = self._identity.sign(request.data)
+        if isinstance(signature, bytes):
+            self._line.extend(self.member.signed(request, signature))
+        else:
+            self._awaited.append(request)
+            signing = asyncio.ensure_future(signature)
+            signing.add_done_callback(partial(self._on_signed, request, self._identity))
+
+    def _on_signed(self, request: Sign, by: Signer, signing: asyncio.Future[bytes]) -> None:
+        self._awaited.remove(request)
+        error = None if signing.cancelled() else signing.exception()
+        if error is not None:
+            self._fail(f"key failed: {error}")
+        elif self._up:
+            with self._fatal():
+                if by is self._identity and not signing.cancelled():
+                    self._line.extend(self.member.signed(request, signing.result()))
+                self._go_on()
+
     # --- writing ---
 
     def _write(self) -> None:
@@ -337,7 +361,7 @@ class Host:
         line, last = self._line, None
         while line and isinstance(effect := line[0], Persist | Keep | Committed):
             line.popleft()
-            self._writing.append(effect)
+            self._awaited.append(effect)
             last = self._store(effect)
         assert last is not None
         last.add_done_callback(self._tell_loop)
@@ -360,7 +384,7 @@ class Host:
 
     def _on_written(self, written: Written) -> None:
         error = written.exception()
-        done, self._writing = self._writing, []
+        done, self._awaited = self._awaited, []
         if error is not None:
             self._fail(f"store failed: {error}")
         elif self._up:

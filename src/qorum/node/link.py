@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from qorum.core.roster import MAX_SEATS
 from qorum.node.budget import GUEST_SHARE, PACE, PACE_S, SPARE, STALL_S, Budgets, Flow
+from qorum.node.counts import Counts
 from qorum.node.hello import Peer
-from qorum.node.metrics import Metrics
 from qorum.node.outbox import Outbox
 from qorum.node.refused import Reason, Refused
 from qorum.node.transport import Closed, Connection
@@ -30,7 +30,7 @@ class Link:
     """One link. `run` it in the event loop it was made in."""
 
     def __init__(
-        self, connection: Connection, peer: Peer, *, dialled: bool, budgets: Budgets, metrics: Metrics
+        self, connection: Connection, peer: Peer, *, dialled: bool, budgets: Budgets, metrics: Counts
     ) -> None:
         """dialled: whether this node has made the connection."""
         self.connection, self.keys, self.dialled = connection, peer.keys, dialled

@@ -16,16 +16,16 @@ from random import Random
 from typing import NamedTuple
 
 from qorum.core.roster import MAX_SEATS, Roster
-from qorum.identity import Identity
+from qorum.identity import Signer, verify
 from qorum.node.backoff import Backoff
 from qorum.node.budget import Budgets
 from qorum.node.conduct import Conduct
+from qorum.node.counts import Counts
 from qorum.node.debts import Debts
 from qorum.node.envelope import Envelope, decode, encode
 from qorum.node.handshakes import Handshakes
-from qorum.node.hello import Nonces, Party, Peer
+from qorum.node.hello import Check, Nonces, Party, Peer
 from qorum.node.link import Link, Owed
-from qorum.node.metrics import Metrics
 from qorum.node.refusals import Refusals
 from qorum.node.refused import Reason, Refused
 from qorum.node.status import LinkStatus
@@ -81,15 +81,16 @@ class Links:
     def __init__(
         self,
         roster: Roster,
-        identities: Sequence[Identity],
+        identities: Sequence[Signer],
         transport: Transport,
         peers: Sequence[str],
         on_frame: OnFrame,
         *,
         on_lost: OnLost = lambda members: None,
-        metrics: Metrics,
+        metrics: Counts,
         budgets: Budgets | None = None,
         insecure: bool = False,
+        verify: Check = verify,
     ) -> None:
         """identities: of all that are hosted here, at least one. peers: addresses to dial, as the transport has them.
 
@@ -111,7 +112,7 @@ class Links:
         self._routes: dict[int, Route] = {}
         """Id -> the newest link that proves it."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._handshakes = Handshakes(insecure=insecure)
+        self._handshakes, self._verify = Handshakes(insecure=insecure), verify
         self._ends = False
         self._next_guest = REMOTE
         self._random = Random()
@@ -220,7 +221,7 @@ class Links:
                 link.end(Refused(Reason.UNKNOWN_MEMBER, f"a member of it has lost its seat or key in {roster.epoch}"))
         self._reroute()
 
-    def replace(self, old: bytes, new: Identity) -> None:
+    def replace(self, old: bytes, new: Signer) -> None:
         """Somebody hosted here has a new key: links that prove the old one give way to new ones."""
         self._identities = tuple(new if one.public_key == old else one for one in self._identities)
         self._places = {identity.public_key: place for place, identity in enumerate(self._identities)}
@@ -351,7 +352,8 @@ class Links:
 
     def _party(self) -> Party:
         takes = self._budgets
-        return Party(self._roster, self._identities, self._nonces, takes.bytes_per_second, takes.messages_per_second)
+        rates = takes.bytes_per_second, takes.messages_per_second
+        return Party(self._roster, self._identities, self._nonces, *rates, self._verify)
 
     def _admit(self, dial: Dial | None, peer: Peer) -> None:
         """Raise `Refused` if somebody who is proven is not welcome now."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from qorum.node.counts import Counts
 from qorum.node.logs import Sampled
-from qorum.node.metrics import Metrics
 from qorum.node.refused import Reason, Refused
 
 log = logging.getLogger("qorum.node")
@@ -14,7 +14,7 @@ log = logging.getLogger("qorum.node")
 class Refusals:
     """What is counted and said of them."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Counts) -> None:
         self._metrics = metrics
         self._logs = {reason: Sampled(log) for reason in Reason}
 

@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 NO_CERTIFICATE = bytes(32)
-"""In place of a certificate's hash, where none was shown."""
+"""In place of a certificate's hash, where none was shown,"""
+UNSEEN = b"\xff" * 32
+"""and where the dialling end has no means to see it, as in browsers."""
 
 
 class Closed(Exception):  # noqa: N818 - says what happened
@@ -33,7 +35,8 @@ class Connection(Protocol):
     def certificate(self) -> bytes:
         """SHA-256 of the certificate that the listening end shows, or of keys that both ends made for this connection.
 
-        The same at both ends only if nobody is in between. `NO_CERTIFICATE` if there is neither.
+        The same at both ends only if nobody is in between. `NO_CERTIFICATE` if there is neither, `UNSEEN` where this
+        end dialled and cannot see it.
         """
 
     @property
