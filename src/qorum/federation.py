@@ -18,11 +18,13 @@ def create_federated_qtable(
     Takes a `FederationConfig`, a mapping of its fields, keywords, or several of them. The peers run the whole protocol
     in virtual time and learn nothing by themselves; reach them through `table.transport`. Raises `ConfigError`.
     """
-    from qorum.sim.swarm import Swarm  # of no use to a node, which imports this package too
+    from qorum.sim.keys import quick_keys  # of no use to a node, which imports this package too
+    from qorum.sim.swarm import Swarm
 
     settings = FederationConfig.of(config, **fields)
     agents = {} if agent is None else {0: agent}
-    swarm = Swarm.of(settings, settings.min_peers_for_consensus + 1, agents=agents)
+    # Nobody else takes part, so nobody could forge a signature; and browsers have no library for real ones.
+    swarm = Swarm.of(settings, settings.min_peers_for_consensus + 1, agents=agents, make_keys=quick_keys)
     return swarm.tables[0]
 
 

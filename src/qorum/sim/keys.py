@@ -25,7 +25,11 @@ class Keys(NamedTuple):
 
 def real_keys(seed: int, members: int) -> Keys:
     """Ed25519 keys drawn from a seed."""
-    identity = cache(lambda number: Identity.from_seed(_seed(seed, number)))
+    return keys_of(cache(lambda number: Identity.from_seed(_seed(seed, number))), members)
+
+
+def keys_of(identity: Callable[[int], Identity], members: int) -> Keys:
+    """The keys of identities, by number."""
     public = tuple(identity(number).public_key for number in range(members))
     sign: Callable[[int, bytes], bytes] = lambda number, data: identity(number).sign(data)  # noqa: E731
     return Keys(public, sign, verify, lambda number: identity(number).public_key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -18,7 +18,7 @@ from qorum.core.genesis import Genesis
 from qorum.core.member import Engine
 from qorum.core.sharing import shared_engine
 from qorum.core.table import FederatedQTable
-from qorum.identity import Identity, verify
+from qorum.sim.keys import Keys, real_keys
 from qorum.sim.network import Links, Network, Timeline
 
 MakeTable = Callable[[Genesis, int, Engine, Random, QAgent | None], FederatedQTable]
@@ -68,7 +68,7 @@ class Swarm:
     def __init__(
         self,
         genesis: Genesis,
-        identities: Sequence[Identity],
+        keys: Keys,
         seed: int,
         links: Links,
         make_table: Callable[[int], MakeTable],
@@ -82,7 +82,7 @@ class Swarm:
         self.lives: dict[int, Life] = {}
         self.on_round: Callable[[Committed], None] | None = None
         """Called once per round, when the first member commits it."""
-        self._identities = identities
+        self._keys = keys
         self._random = Random(_seed(seed, "swarm"))
         self._newest = 0
         self._plans = count()
@@ -91,7 +91,7 @@ class Swarm:
         self._pulse = hashlib.sha256()
         network_random = Random(_seed(seed, "network"))
         self.network = Network(self.timeline, links, network_random, genesis.members, self._deliver)
-        engine = shared_engine(genesis, verify)
+        engine = shared_engine(genesis, keys.verify)
         self.tables: list[FederatedQTable] = []
         for me in range(genesis.members):
             random = Random(_seed(seed, f"member {me}"))
@@ -111,11 +111,15 @@ class Swarm:
         links: Links | None = None,
         agents: Mapping[int, QAgent] | None = None,
         make_table: Callable[[int], MakeTable] = lambda me: FederatedQTable,
+        make_keys: Callable[[int, int], Keys] = real_keys,
     ) -> Swarm:
-        """A federation of `members` with keys drawn from `seed`; make_table(me) gives the class of a member's table."""
-        identities = [Identity.from_seed(_seed(seed, f"key {me}")) for me in range(members)]
-        genesis = Genesis(tuple(identity.public_key for identity in identities), config)
-        return cls(genesis, identities, seed, links or Links(), make_table, agents or {})
+        """A federation of `members` with keys drawn from `seed`; make_table(me) gives the class of a member's table.
+
+        make_keys: from a seed and how many there are.
+        """
+        keys = make_keys(seed, members)
+        genesis = Genesis(keys.public, config)
+        return cls(genesis, keys, seed, links or Links(), make_table, agents or {})
 
     # --- running ---
 
@@ -164,7 +168,7 @@ class Swarm:
             case Persist():
                 self.records[me] = effect.record
             case Sign():
-                return self.tables[me].member.signed(effect, self._identities[me].sign(effect.data))
+                return self.tables[me].member.signed(effect, self._keys.sign(me, effect.data))
             case Committed():
                 self._committed(me, effect)
             case WindowOpened():

@@ -18,6 +18,7 @@ from qorum.lab.attacks.equivocation import Equivocation
 from qorum.lab.rollout import Rollout
 from qorum.lab.tasks import load
 from qorum.merge.fixed import to_float
+from qorum.sim.keys import keys_of
 from qorum.sim.network import Links
 from qorum.sim.swarm import Swarm
 
@@ -45,7 +46,8 @@ def swarm_with(attack, rounds: int, **given) -> tuple[Swarm, Colluders]:
     identities = [Identity.from_seed(bytes([me]) * 32) for me in range(MEMBERS)]
     genesis = Genesis(tuple(one.public_key for one in identities), federation_config(TASK, 10))
     colluders = Colluders(TASK, Liars(LIARS, attack, np.random.default_rng(0)), identities, **given)
-    swarm = Swarm(genesis, identities, 0, Links(), lambda me: colluders.table if me in LIARS else FederatedQTable, {})
+    keys = keys_of(identities.__getitem__, MEMBERS)
+    swarm = Swarm(genesis, keys, 0, Links(), lambda me: colluders.table if me in LIARS else FederatedQTable, {})
     colluders.watch(swarm)
     swarm.settle(
         {

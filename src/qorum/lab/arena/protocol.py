@@ -36,6 +36,7 @@ from qorum.lab.methods.method import Setting
 from qorum.lab.rollout import Rollout
 from qorum.lab.tasks import Task
 from qorum.lab.workers import run_all
+from qorum.sim.keys import keys_of
 from qorum.sim.network import Links
 from qorum.sim.swarm import Swarm
 
@@ -95,7 +96,7 @@ class Federation:
         colluders = Colluders(self._task, liars, identities, bout.accusing)
         agents = {me: self._agent(config, me) for me in range(bout.members)}
         self.swarm = Swarm(
-            genesis, identities, bout.seed, Links(),
+            genesis, keys_of(identities.__getitem__, bout.members), bout.seed, Links(),
             lambda me: colluders.table if me in self._liars else FederatedQTable, agents,
         )  # fmt: skip
         colluders.watch(self.swarm)
