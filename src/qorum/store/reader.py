@@ -6,7 +6,6 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -16,10 +15,11 @@ import msgspec
 
 from qorum.core.effects import Keep
 from qorum.core.genesis import Genesis
-from qorum.core.messages import Commit, Item
+from qorum.core.messages import Commit
 from qorum.core.state import State
 from qorum.errors import UNREADABLE, ConfigError, ProtocolError, StoreError
 from qorum.qtable import QTable
+from qorum.store.kept import Kept, Payload
 from qorum.store.schema import VERSION, check_kind, connect, copy, database, explained
 from qorum.store.seal import damaged, unseal
 
@@ -27,26 +27,6 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a member is to be made of after a restart; each field is the argument of `Member` of the same name."""
-
-    state: State | None
-    """None before the first agreed round."""
-    commit: Commit | None
-    record: bytes | None
-    """None if it never had to remember anything: it has signed nothing."""
-    epochs: tuple[Commit, ...]
-    payloads: tuple[Keep, ...]
-
-
-class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """A `Keep` as it is stored."""
-
-    cut: bytes
-    items: tuple[Item, ...]
 
 
 class Columns(msgspec.Struct, frozen=True, array_like=True):

@@ -20,8 +20,9 @@ from qorum.core.state import State
 from qorum.errors import StoreError
 from qorum.qtable import QTable
 from qorum.store import schema
+from qorum.store.kept import Payload
 from qorum.store.lock import Lock
-from qorum.store.reader import Columns, Payload, Reader, federation
+from qorum.store.reader import Columns, Reader, federation
 from qorum.store.seal import seal
 from qorum.store.writer import Writer
 
