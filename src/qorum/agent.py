@@ -263,6 +263,16 @@ class QAgent:
         """Whether all it has seen speaks for a world without chance: see `merge.accusation`."""
         return isinstance(self._own, Experience) and self._own.steady
 
+    def values(self, observations: Iterable[Any]) -> NDArray[np.float64]:
+        """f64[m, n_actions]: what it takes the actions to be worth in m observations; `initial_q` where it knows none.
+
+        Raises:
+            EncodingError: as `act` does.
+        """
+        unknown = [self.initial_q] * self.n_actions
+        rows = [self._rows.get(self._encode(obs), unknown) for obs in observations]
+        return np.array(rows, dtype=np.float64).reshape(-1, self.n_actions)
+
     @property
     def table(self) -> QTable:
         """A copy of what it acts on, with its own visits; without cells not visited and at `initial_q`."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from qorum.errors import UNREADABLE, MissingExtra, QorumError
 from qorum.node.host import Host
+from qorum.node.loopback import is_loopback
 from qorum.node.petition_file import PetitionFile
 from qorum.node.records import Columns, Filed, Heard, RosterView, Steps, Task, Wait
 from qorum.node.status import NodeStatus
@@ -144,14 +144,6 @@ def _admit(request: web.Request, token: str | None) -> None:
         raise web.HTTPUnauthorized(
             text="this API needs its token: Authorization: Bearer TOKEN", headers={"WWW-Authenticate": "Bearer"}
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or number is one of this machine's own."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _body(request: web.Request, type: type[T]) -> T:

@@ -38,10 +38,17 @@ def save_genesis(genesis: Genesis, path: str | os.PathLike[str]) -> None:
 def load_genesis(path: str | os.PathLike[str]) -> Genesis:
     """The genesis in a file. Raises `ConfigError` if it cannot be read or was changed since it was written."""
     try:
-        content = msgspec.json.decode(Path(path).read_bytes(), type=GenesisFile)
-        genesis = Genesis(tuple(map(bytes.fromhex, content.public_keys)), content.config)
+        data = Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the genesis at {path}: {error.strerror}") from error
+    return read_genesis(data, str(path))
+
+
+def read_genesis(data: bytes, path: str) -> Genesis:
+    """The genesis in a file's content. Raises `ConfigError`, naming `path`, if it is none or was changed."""
+    try:
+        content = msgspec.json.decode(data, type=GenesisFile)
+        genesis = Genesis(tuple(map(bytes.fromhex, content.public_keys)), content.config)
     except ValueError as error:  # of msgspec, of hex, and of what a genesis may be
         raise ConfigError(f"{path} holds no genesis: {error}") from error
     if genesis.federation.hex() != content.federation:

@@ -18,9 +18,9 @@ from qorum.core.genesis import Genesis
 from qorum.core.messages import Join
 from qorum.errors import ConfigError
 from qorum.identity import Identity
-from qorum.node.api import is_loopback
 from qorum.node.certificates import write_certificate
 from qorum.node.genesis_file import save_genesis
+from qorum.node.loopback import is_loopback
 from qorum.node.petition_file import PetitionFile, save_petition
 
 GENESIS = "genesis.json"

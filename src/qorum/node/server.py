@@ -10,8 +10,9 @@ from importlib.resources import files
 from typing import Protocol
 
 from qorum.errors import ConfigError, MissingExtra
-from qorum.node.api import MAX_BODY, Api, guard, is_loopback, routes
+from qorum.node.api import MAX_BODY, Api, guard, routes
 from qorum.node.logs import Sampled
+from qorum.node.loopback import is_loopback
 from qorum.node.refusals import Refusals
 from qorum.node.refused import Reason, Refused
 from qorum.node.strangers import PATIENCE_S, Strangers

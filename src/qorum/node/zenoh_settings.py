@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from zenoh import Config
 
 from qorum.errors import ConfigError
-from qorum.node.api import is_loopback
 from qorum.node.certificates import client_context
 from qorum.node.config import Tls, Zenoh
+from qorum.node.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,7 @@ from qorum.core.messages import Commit
 from qorum.core.state import State
 from qorum.errors import UNREADABLE, ConfigError, ProtocolError, StoreError
 from qorum.qtable import QTable
-from qorum.store.kept import Kept, Payload
+from qorum.store.kept import Kept, Payload, unpack_table
 from qorum.store.schema import VERSION, check_kind, connect, copy, database, explained
 from qorum.store.seal import damaged, unseal
 
@@ -29,19 +29,9 @@ else:
     from backports import zstd
 
 
-class Columns(msgspec.Struct, frozen=True, array_like=True):
-    """A `QTable` as it is stored."""
-
-    state_hash: list[int]
-    action: list[int]
-    value: list[float]
-    visits: list[int]
-
-
 _commit = msgspec.msgpack.Decoder(Commit)
 _payload = msgspec.msgpack.Decoder(Payload)
 _genesis = msgspec.msgpack.Decoder(Genesis)
-_columns = msgspec.msgpack.Decoder(Columns)
 
 
 class Reader:
@@ -103,8 +93,7 @@ class Reader:
             row = db.execute("SELECT data FROM start").fetchone()
         if row is None:
             return None
-        table = _columns.decode(unseal(row[0], f"store {self.path}: the imported table"))
-        return QTable.from_columns(table.state_hash, table.action, table.value, table.visits)
+        return unpack_table(unseal(row[0], f"store {self.path}: the imported table"))
 
     def newest(self) -> State | None:
         """The newest agreed state that any member here stands on; None before the first."""

@@ -20,9 +20,9 @@ from qorum.core.state import State
 from qorum.errors import StoreError
 from qorum.qtable import QTable
 from qorum.store import schema
-from qorum.store.kept import Payload
+from qorum.store.kept import Payload, pack_table
 from qorum.store.lock import Lock
-from qorum.store.reader import Columns, Reader, federation
+from qorum.store.reader import Reader, federation
 from qorum.store.seal import seal
 from qorum.store.writer import Writer
 
@@ -119,8 +119,7 @@ class Store(Reader):
 
     def start_from(self, table: QTable) -> Future[None]:
         """Make a table durable that agents begin with until there is an agreed one. It is nobody's evidence."""
-        columns = (table.state_hash, table.action, table.value, table.visits)
-        data = msgspec.msgpack.encode(Columns(*(column.tolist() for column in columns)))
+        data = pack_table(table)
         return self._writer.submit(lambda db: db.execute(_START, (seal(data),)), len(data))
 
     def rekey(self, old: bytes, new: bytes) -> Future[None]:
