@@ -21,6 +21,7 @@ from qorum.encoding import hash_observation
 from qorum.errors import ConfigError, IdentityError
 from qorum.federation import create_federated_qtable
 from qorum.node.genesis_file import read_genesis
+from qorum.node.links import UNTRIED
 from qorum.node.refused import Reason, Refused
 from qorum.node.status import LinkStatus, MemberStatus, member_status, standing_of, tolerance_of
 from qorum.node.transport import Closed
@@ -239,7 +240,7 @@ async def _linked(tab: Tab) -> None:
         states = [link.state for link in tab.links]
         if refusal := next((state for state in states if "refused" in state), None):
             raise _refused(refusal)
-        if loop.time() > end or all(state.startswith("closed") for state in states):
+        if loop.time() > end or UNTRIED not in states:
             raise Closed("; ".join(f"{link.peer} {link.state}" for link in tab.links))
         await asyncio.sleep(POLL_S)
 

@@ -44,6 +44,7 @@ STEADY_S = 10.0
 UNFORGIVEN = {Reason.MALFORMED, Reason.OVERSIZED, Reason.TOO_FAST}
 """No honest node gives these reasons to end a link: its members are refused for a while."""
 ENDS = "this node ends"
+UNTRIED = "not dialled yet"
 REKEYED = "a member of it has a new key, and proves it on another link"
 
 OnFrame = Callable[[int, int, bytes], None]
@@ -59,7 +60,7 @@ class Dial:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.state = "not dialled yet"
+        self.state = UNTRIED
         """For people, while no link leads there."""
         self.keys: tuple[bytes, ...] = ()
         """Whom the node there has proven to host."""
