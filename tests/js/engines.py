@@ -29,7 +29,14 @@ PYODIDE = JS / "node_modules" / "pyodide"
 ANSWER_S = 540.0
 """Seconds that an engine has for all cases."""
 FETCH_S = 600.0
-TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".html": "text/html", ".json": "application/json"}
+TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+}
 
 
 def program(*names: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pyodide.ffi import JsException, JsProxy, to_js
+from pyodide.ffi import JsException, to_js
 
 from qorum.core.questions import Question
 from qorum.errors import IdentityError, QorumError, StoreError
@@ -73,8 +73,6 @@ class JavaScriptChannel:
 
 def _bytes(found: Any) -> bytes:
     data: bytes = found.to_bytes()
-    if isinstance(found, JsProxy):
-        found.destroy()
     return data
 
 

@@ -31,8 +31,9 @@ class Timers:
         _, before = self._set.get(timer.name, (None, None))
         if before is not None:
             before.cancel()
-        due = loop.time() + timer.delay + PATIENCE * self.late_s
-        self._set[timer.name] = timer, loop.call_at(due, self._due, loop, timer, due)
+        delay = timer.delay + PATIENCE * self.late_s
+        # Not `call_at`: by then its time may have passed, which the loop of browsers does not take.
+        self._set[timer.name] = timer, loop.call_later(delay, self._due, loop, timer, loop.time() + delay)
 
     def hasten(self, name: Timer) -> None:
         """What a timer waits for will not come: let it fire at once, if it is set."""
@@ -49,5 +50,5 @@ class Timers:
 
     def _due(self, loop: asyncio.AbstractEventLoop, timer: SetTimer, due: float) -> None:
         self._set.pop(timer.name, None)
-        self.late_s = loop.time() - due
+        self.late_s = max(loop.time() - due, 0.0)
         self._fire(timer)
