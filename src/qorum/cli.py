@@ -89,10 +89,21 @@ def demo(
     seed: Seed = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A smaller fleet, in a quarter of the time.")] = False,
     out: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("qorum-demo.html"),
-    show: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the report, or the page, in a browser.")] = False,
     as_json: Json = False,
+    browser: Annotated[bool, typer.Option("--browser", help="Live, with agents in web pages.")] = False,
+    nodes: Annotated[int, typer.Option(help="With --browser: nodes with an agent of their own.")] = 5,
+    tabs: Annotated[int, typer.Option(help="With --browser: seats for web pages.")] = 2,
+    port: Annotated[int, typer.Option(help="With --browser: of the page; 0 takes a free one.")] = 0,
+    seconds: Annotated[float, typer.Option(help="With --browser: how long; 0 until Ctrl-C.")] = 0.0,
 ) -> None:
-    """A fleet solves a task that none of its agents solves alone, in five acts; a third of it lies."""
+    """A fleet solves a task that none of its agents solves alone, in five acts; a third of it lies.
+
+    With --browser: a federation of nodes and web pages that lasts until it is ended.
+    """
+    if browser:
+        _browser_demo(nodes, tabs, port, seconds, seed, show=show, as_json=as_json)
+        return
     from qorum.lab.acts import acts
     from qorum.lab.demo import run
     from qorum.lab.plan import Plan
@@ -119,6 +130,25 @@ def demo(
         _print_acts(result)
     if show:
         typer.launch(out.resolve().as_uri())
+
+
+def _browser_demo(
+    nodes: int, tabs: int, port: int, seconds: float, seed: int, *, show: bool, as_json: bool
+) -> None:
+    import tempfile
+
+    from qorum.lab.browser.assets import built
+    from qorum.lab.browser.demo import Plan, run
+
+    def told(line: str) -> None:
+        typer.echo(line, err=True)
+        if show and line.startswith("open http"):
+            typer.launch(line.split()[1])
+
+    told("building the page, where that is due")
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(nodes=nodes, tabs=tabs, port=port, seed=seed)
+        _print(run(plan, Path(folder) / "federation", built(), seconds, told), as_json)
 
 
 @bench.command("merge")

@@ -13,7 +13,7 @@ from msgspec import Meta
 from qorum.errors import ConfigError
 from qorum.node.budget import Budgets
 
-PATHS = ("genesis", "data", "token")
+PATHS = ("genesis", "data", "token", "assets")
 TLS_PATHS = ("certificate", "key", "ca")
 
 Address = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]@?#%]+):\d{1,5}$")]
@@ -69,6 +69,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Links to other nodes go over Zenoh, and no longer over WebSockets at `listen`."""
     token: Path | None = None
     """File with what requests to the API must carry; needed where others than this machine can reach it."""
+    assets: Path | None = None
+    """Folder with the agent for browsers, served at /browser/; by default that of a clone, if it was built there."""
     insecure: bool = False
     """Speak to other machines without TLS: on a network that is closed to all others."""
     log: Literal["json", "text"] = "json"

@@ -31,6 +31,7 @@ from qorum.node.petition_file import PetitionFile
 from qorum.node.records import RosterView
 from qorum.node.refusals import Refusals
 from qorum.node.server import Server
+from qorum.node.site import assets_folder, routes
 from qorum.node.status import NodeStatus, Seconds, member_status, standing_of, tolerance_of
 from qorum.node.succession import identity_at, next_key, swap
 from qorum.node.transport import Transport
@@ -99,7 +100,10 @@ class Node:
         self._meet(self._furthest.member.roster)
         token = None if config.token is None else read_token(config.token)
         refusals = Refusals(self._metrics)
-        self._server = Server(self, config.listen, sockets.handler, refusals, tls=sockets.server_tls, token=token)
+        site = routes(config.genesis.read_bytes(), assets_folder(config.assets))
+        self._server = Server(
+            self, config.listen, sockets.handler, refusals, tls=sockets.server_tls, token=token, site=site
+        )
         await self._server.start()
         self._parts.append(("the server", self._server.stop))
         await self._links.start()

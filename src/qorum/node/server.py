@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Protocol
 
@@ -74,8 +74,9 @@ class Server:
         *,
         tls: ssl.SSLContext | None = None,
         token: str | None = None,
+        site: Sequence[web.RouteDef] = (),
     ) -> None:
-        """listen: `host:port`; port 0 takes a free one. peer: answers other nodes.
+        """listen: `host:port`; port 0 takes a free one. peer: answers other nodes. site: what else there is to see.
 
         Raises `ConfigError` if there is no token and the address is not one of loopback.
         """
@@ -88,7 +89,7 @@ class Server:
             )
         self.strangers = Strangers(refusals)
         app = web.Application(middlewares=[self._welcome, guard(token)], client_max_size=MAX_BODY)
-        app.add_routes([web.get(PEER, peer), *routes(node), *_plain(node)])
+        app.add_routes([web.get(PEER, peer), *routes(node), *_plain(node), *site])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S, logger=Journal(refusals))
 
     async def start(self) -> None:

@@ -1,0 +1,1 @@
+"""Agents in browsers beside agents in nodes: shown, tested and measured."""
