@@ -13,13 +13,13 @@ import pytest
 
 from qorum.encoding import hash_observation
 from qorum.identity import Identity
+from qorum.lab.browser.consoles import LOAD, NodeConsole, Tab, Thrown, console
 from qorum.node.config import load_config
-from tests.js.consoles import NodeConsole, Tab, Thrown, console
+from tests.js.engines import ENGINES, needs
 from tests.node.builders import until
 from tests.node.fleet import Fleet
 
 Console = NodeConsole | Tab
-ENGINES = pytest.mark.parametrize("engine", ["node", "chromium"])
 
 LIVE = """
 for (let step = 0; step < 12; step++) {
@@ -76,6 +76,8 @@ async def federation(folder: Path) -> AsyncIterator[Federation]:
 
 
 def run(play: Callable[[Federation, Console], Awaitable[None]], engine: str, folder: Path) -> None:
+    needs("npm", engine)
+
     async def bounded() -> None:
         async with asyncio.timeout(300), federation(folder) as one, console(engine, folder) as at:
             await play(one, at)
@@ -113,7 +115,7 @@ def test_after_a_reload_it_has_its_key_experience_and_table(engine: str, tmp_pat
         if isinstance(at, Tab):
             await at.command("Page.reload")
             await at.open(await at.run("return location.href"))
-            await at.run("globalThis.qorum = await import('/index.js')")
+            await at.run(LOAD)
         else:
             await at.run("await agent.close()")
         await on.join(at)

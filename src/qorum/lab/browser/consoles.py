@@ -1,12 +1,12 @@
-"""Where a test runs JavaScript, one piece after another: a process of node, and tabs of a headless Chromium."""
+"""Where JavaScript is run, one piece after another: a process of node, and tabs of a headless Chromium."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
+import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,8 +16,11 @@ from typing import Any, Self
 
 from aiohttp import ClientSession, ClientWebSocketResponse, web
 
-from tests.js.engines import JS, TYPES, program
+from qorum.errors import ConfigError
+from qorum.lab.browser.assets import built
+from qorum.node.site import routes
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ANSWER_S = 90.0
 """Seconds that a piece of JavaScript has."""
 PORT_FILE = "DevToolsActivePort"
@@ -49,12 +52,12 @@ class Thrown(Exception):  # noqa: N818 - says what happened
         self.code, self.reason = error.get("code"), error.get("reason")
 
 
-def dist() -> Path:
-    """The package, built."""
-    program("npm")
-    outside = getattr(sys, "_base_executable", sys.executable)  # a virtual environment may have no pip
-    subprocess.run([outside, JS / "build.py"], check=True, capture_output=True, timeout=600)
-    return JS / "dist"
+def program(*names: str) -> str:
+    """The first of these programs that there is. Raises `ConfigError`."""
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        raise ConfigError(f"{names[0]} is not installed here")
+    return found
 
 
 class NodeConsole:
@@ -64,7 +67,7 @@ class NodeConsole:
         self.folder = folder
 
     async def __aenter__(self) -> Self:
-        module = (await asyncio.to_thread(dist)) / "index.js"
+        module = (await asyncio.to_thread(built)) / "index.js"
         command = [program("node"), "--input-type=module", "-e", NODE, "--", str(module)]
         pipe = subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
@@ -72,12 +75,12 @@ class NodeConsole:
         )
         return self
 
-    async def run(self, code: str) -> Any:
+    async def run(self, code: str, within_s: float = ANSWER_S) -> Any:
         """What the body of an async function returns. Raises `Thrown`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(code).encode() + b"\n")
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(within_s):
             while not (line := await self._process.stdout.readline()).startswith(b"="):
                 assert line, "node has ended"
         return _result(json.loads(line[1:]))
@@ -97,11 +100,11 @@ class Tab:
         self.complaints: list[str] = []
         """What the page said to its console as an error."""
 
-    async def command(self, method: str, **given: Any) -> Any:
+    async def command(self, method: str, within_s: float = ANSWER_S, **given: Any) -> Any:
         """A command of the DevTools protocol."""
         self._calls += 1
         await self._socket.send_json({"id": self._calls, "method": method, "params": given})
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(within_s):
             while True:
                 answer = await self._socket.receive_json()
                 if answer.get("id") == self._calls:
@@ -116,7 +119,7 @@ class Tab:
         if event.get("method") == "Log.entryAdded" and given["entry"]["level"] == "error":
             self.complaints.append(given["entry"]["text"])
 
-    async def run(self, code: str) -> Any:
+    async def run(self, code: str, within_s: float = ANSWER_S) -> Any:
         """What the body of an async function returns. Raises `Thrown`."""
         wrapped = f"""(async () => {{
           try {{ return JSON.stringify({{ result: await (async () => {{{code}}})() }}); }}
@@ -125,7 +128,8 @@ class Tab:
             return JSON.stringify({{ error: {{ code, reason, message: String(message) }} }});
           }}
         }})()"""
-        answer = await self.command("Runtime.evaluate", expression=wrapped, awaitPromise=True, returnByValue=True)
+        given = {"expression": wrapped, "awaitPromise": True, "returnByValue": True}
+        answer = await self.command("Runtime.evaluate", within_s, **given)
         assert "value" in answer["result"], answer
         return _result(json.loads(answer["result"]["value"]))
 
@@ -157,7 +161,7 @@ class Chromium:
         """What it asked the network for, once it has ended."""
 
     async def __aenter__(self) -> Self:
-        browser, profile = program("chromium", "chromium-browser", "google-chrome"), Path(self._scratch.name)
+        browser, profile = program(*BROWSERS), Path(self._scratch.name)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         options = (*FLAGS, f"--user-data-dir={profile}", f"--log-net-log={self.log}", "about:blank")
         self._process = await asyncio.create_subprocess_exec(browser, *options, **quiet)  # type: ignore[arg-type]
@@ -201,40 +205,37 @@ class Chromium:
 
 @asynccontextmanager
 async def served(folder: Path) -> AsyncIterator[str]:
-    """An empty page beside the package, on loopback; the address."""
+    """The files of the package on loopback, as a node serves them, and an empty page; its address."""
 
-    async def file(request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        if not name:
-            return web.Response(text="<!doctype html><title>empty</title>", content_type="text/html")
-        path = folder / name
-        if ".." in name or not path.is_file():
-            raise web.HTTPNotFound
-        return web.Response(body=path.read_bytes(), content_type=TYPES.get(path.suffix, "application/octet-stream"))
+    async def empty(request: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>empty</title>", content_type="text/html")
 
     app = web.Application()
-    app.add_routes([web.get("/{name:.*}", file)])
+    app.add_routes([web.get("/empty", empty), *routes(b"", folder)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/empty"
     finally:
         await runner.cleanup()
 
 
+LOAD = "globalThis.qorum = await import('/browser/index.js')"
+"""What a tab runs at the address of `served` to have the package as `qorum`."""
+
+
 @asynccontextmanager
 async def console(engine: str, folder: Path) -> AsyncIterator[NodeConsole | Tab]:
-    """Where the package is `qorum`, in "node" or in "chromium"."""
+    """Where the package is `qorum`, in "node" or in "chromium". folder: where agents in node are kept."""
     async with AsyncExitStack() as stack:
         if engine == "node":
             yield await stack.enter_async_context(NodeConsole(folder))
             return
-        address = await stack.enter_async_context(served(await asyncio.to_thread(dist)))
+        address = await stack.enter_async_context(served(await asyncio.to_thread(built)))
         browser = await stack.enter_async_context(Chromium())
         tab = await browser.tab(address)
-        await tab.run("globalThis.qorum = await import('/index.js')")
+        await tab.run(LOAD)
         yield tab
 
 
