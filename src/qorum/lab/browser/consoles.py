@@ -28,6 +28,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-default-apps", "--disable-sync", "--remote-debugging-port=0",
     "--disable-features=OptimizationHints,MediaRouter", "--window-size=1280,1600",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 NODE = """
 import { createInterface } from "node:readline";
