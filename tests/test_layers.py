@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "qorum"
 LAYERS = [
     {"cli", "membership_cli", "node_cli", "operating_cli", "store_cli"},
     {"lab"},
+    {"browser"},
     {"federation"},
     {"sim"},
     {"node"},

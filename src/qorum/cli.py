@@ -217,6 +217,18 @@ def bench_join(
         _print_table(("steps", "through qorum.join", "lab", "lowest", "highest"), *joining.in_short(result))
 
 
+@bench.command("browser")
+def bench_browser(
+    starts: Annotated[int, typer.Option(min=1, help="How often the package is loaded in each engine.")] = 5,
+    syncs: Annotated[int, typer.Option(min=1, help="How often a table of 4,000 cells is synced.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """What an agent in WebAssembly costs, in node and in Chromium: sizes, times to load and to sync, memory."""
+    from qorum.lab.browser.bench import browser_bench
+
+    _print(_with_bar(lambda progress: browser_bench(starts, syncs, progress)), as_json)
+
+
 @bench.command("targets")
 def bench_targets(
     members: Annotated[int, typer.Option(min=4, help="The founding fleet has 593.")] = 593,

@@ -13,13 +13,11 @@ import pytest
 
 from qorum.encoding import hash_observation
 from qorum.identity import Identity
-from qorum.lab.browser.consoles import LOAD, NodeConsole, Tab, Thrown, console
+from qorum.lab.browser.consoles import LOAD, Console, Tab, Thrown, console
 from qorum.node.config import load_config
 from tests.js.engines import ENGINES, needs
 from tests.node.builders import until
 from tests.node.fleet import Fleet
-
-Console = NodeConsole | Tab
 
 LIVE = """
 for (let step = 0; step < 12; step++) {

@@ -222,12 +222,14 @@ async def served(folder: Path) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+Console = NodeConsole | Tab
+
 LOAD = "globalThis.qorum = await import('/browser/index.js')"
 """What a tab runs at the address of `served` to have the package as `qorum`."""
 
 
 @asynccontextmanager
-async def console(engine: str, folder: Path) -> AsyncIterator[NodeConsole | Tab]:
+async def console(engine: str, folder: Path) -> AsyncIterator[Console]:
     """Where the package is `qorum`, in "node" or in "chromium". folder: where agents in node are kept."""
     async with AsyncExitStack() as stack:
         if engine == "node":
