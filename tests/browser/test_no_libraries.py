@@ -8,10 +8,14 @@ import sys
 ABSENT = """
 import sys
 
+ABSENT = {
+    "aiohttp", "cryptography", "prometheus_client", "typer", "rich", "sqlite3", "_sqlite3", "ssl", "_ssl", "gymnasium",
+    "matplotlib", "zenoh", "pyarrow",
+}
+
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"aiohttp", "cryptography", "prometheus_client", "typer", "rich", "sqlite3", "_sqlite3",
-                                  "ssl", "_ssl", "gymnasium", "matplotlib", "zenoh", "pyarrow"}:
+        if name.split(".")[0] in ABSENT:
             raise ImportError(f"no {name} here")
 
 sys.meta_path.insert(0, Absent())

@@ -13,7 +13,7 @@ import pytest
 
 from qorum.encoding import hash_observation
 from qorum.identity import Identity
-from qorum.lab.browser.consoles import LOAD, Console, Tab, Thrown, console
+from qorum.lab.browser.consoles import LOAD, Console, NodeConsole, Tab, Thrown, console
 from qorum.node.config import load_config
 from tests.js.engines import ENGINES, needs
 from tests.node.builders import until
@@ -30,14 +30,15 @@ for (let step = 0; step < 12; step++) {
 class Federation:
     """Three nodes that run, and the key of the fourth member, which has none."""
 
-    def __init__(self, folder: Path) -> None:
-        self.fleet = Fleet(folder, 4)
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
+        self.fleet = Fleet(folder, 4, tls=tls)
         *self.others, last = self.fleet.configs
         self.key = load_config(last).members[0].read_text("utf-8")
         self.public_key = Identity.load(load_config(last).members[0]).public_key
         self.member = self.fleet.genesis.public_keys.index(self.public_key)
         self.genesis = Path(load_config(last).genesis).read_text("utf-8")
-        self.urls = [f"http://{load_config(config).listen}" for config in self.others]
+        scheme = "https" if tls else "http"
+        self.urls = [f"{scheme}://{load_config(config).listen}" for config in self.others]
 
     async def join(self, at: Console, **config: object) -> None:
         """Make `agent` a member."""
@@ -105,6 +106,33 @@ def test_an_agent_joins_contributes_and_holds_the_same_bits(engine: str, tmp_pat
     run(play, engine, tmp_path)
 
 
+@pytest.mark.long
+def test_over_tls_it_joins_without_seeing_the_certificate(tmp_path: Path) -> None:
+    """Whose the certificate is, is up to what checks it: here a file that this process of node was told to trust."""
+    needs("npm", "node")
+
+    async def play() -> None:
+        on = Federation(tmp_path, tls=True)
+        certificates = [load_config(config).tls for config in on.others]
+        bundle = tmp_path / "trusted.pem"
+        bundle.write_text("".join(one.certificate.read_text() for one in certificates if one is not None))
+        try:
+            await on.fleet.start(*on.others)
+            async with asyncio.timeout(200), NodeConsole(tmp_path, bundle) as at:
+                await on.join(at, genesis=None)
+                status = await on.round(at)
+                assert all(link["peer"].startswith("wss://") for link in status["links"])
+            async with asyncio.timeout(100), NodeConsole(tmp_path / "fed") as at:
+                with pytest.raises(Thrown) as thrown:
+                    await on.join(at)
+                assert thrown.value.code == "unreachable"
+        finally:
+            await on.fleet.stop()
+
+    asyncio.run(play())
+
+
+@pytest.mark.long
 @ENGINES
 def test_after_a_reload_it_has_its_key_experience_and_table(engine: str, tmp_path: Path) -> None:
     async def play(on: Federation, at: Console) -> None:
@@ -126,6 +154,7 @@ def test_after_a_reload_it_has_its_key_experience_and_table(engine: str, tmp_pat
     run(play, engine, tmp_path)
 
 
+@pytest.mark.long
 @ENGINES
 def test_a_wrong_key_is_refused_and_one_of_its_own_is_kept(engine: str, tmp_path: Path) -> None:
     async def play(on: Federation, at: Console) -> None:
@@ -146,6 +175,7 @@ def test_a_wrong_key_is_refused_and_one_of_its_own_is_kept(engine: str, tmp_path
     run(play, engine, tmp_path)
 
 
+@pytest.mark.long
 @ENGINES
 def test_without_its_nodes_it_learns_on_and_joins_again(engine: str, tmp_path: Path) -> None:
     async def play(on: Federation, at: Console) -> None:
@@ -162,6 +192,7 @@ def test_without_its_nodes_it_learns_on_and_joins_again(engine: str, tmp_path: P
     run(play, engine, tmp_path)
 
 
+@pytest.mark.long
 @ENGINES
 def test_one_agent_lives_in_one_place_at_a_time(engine: str, tmp_path: Path) -> None:
     async def play(on: Federation, at: Console) -> None:
@@ -173,6 +204,7 @@ def test_one_agent_lives_in_one_place_at_a_time(engine: str, tmp_path: Path) -> 
     run(play, engine, tmp_path)
 
 
+@pytest.mark.long
 @ENGINES
 def test_what_cannot_work_is_said(engine: str, tmp_path: Path) -> None:
     async def play(on: Federation, at: Console) -> None:

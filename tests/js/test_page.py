@@ -121,6 +121,7 @@ def test_a_liar_is_found_and_one_that_is_cut_off_comes_back(tmp_path: Path) -> N
     run(play, Plan(nodes=5, tabs=2), tmp_path)
 
 
+@pytest.mark.long
 def test_a_reload_keeps_the_seat_and_a_third_tab_has_none(tmp_path: Path) -> None:
     async def play(on: Scene) -> None:
         tab = (await on.tabs(1))[0]
@@ -133,6 +134,7 @@ def test_a_reload_keeps_the_seat_and_a_third_tab_has_none(tmp_path: Path) -> Non
     run(play, Plan(nodes=3, tabs=1), tmp_path)
 
 
+@pytest.mark.long
 def test_at_a_plain_node_the_page_is_a_guest(tmp_path: Path) -> None:
     needs("npm", "chromium")
     built()

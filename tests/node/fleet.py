@@ -22,9 +22,9 @@ T = TypeVar("T")
 class Fleet:
     """A federation of as many nodes as members, and those that come later."""
 
-    def __init__(self, folder: Path, members: int) -> None:
+    def __init__(self, folder: Path, members: int, *, tls: bool = False) -> None:
         self.folder = folder
-        layout = lay_out(folder / "fed", QUICK, members, free_addresses(members), tls=False)
+        layout = lay_out(folder / "fed", QUICK, members, free_addresses(members), tls=tls)
         self.genesis = load_genesis(layout.genesis)
         self.configs = [Path(node.config) for node in layout.nodes]
         self.nodes: dict[Path, Node] = {}

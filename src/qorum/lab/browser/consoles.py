@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -64,15 +65,17 @@ def program(*names: str) -> str:
 class NodeConsole:
     """A process of node in which `qorum` is the package. `async with`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trusted: Path | None = None) -> None:
+        """folder: where its agents are kept. trusted: a certificate, in PEM, that it is to believe."""
         self.folder = folder
+        self._environment = os.environ | ({} if trusted is None else {"NODE_EXTRA_CA_CERTS": str(trusted)})
 
     async def __aenter__(self) -> Self:
         module = (await asyncio.to_thread(built)) / "index.js"
         command = [program("node"), "--input-type=module", "-e", NODE, "--", str(module)]
         pipe = subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, cwd=self.folder, limit=1 << 24
+            *command, stdin=pipe, stdout=pipe, cwd=self.folder, limit=1 << 24, env=self._environment
         )
         return self
 
