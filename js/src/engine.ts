@@ -27,7 +27,8 @@ export interface Settings {
 
 export type Tell = (event: string, body: unknown) => void;
 
-const IN_NODE = typeof process !== "undefined" && process.versions?.node !== undefined && typeof document === "undefined";
+const IN_NODE =
+  typeof process !== "undefined" && process.versions?.node !== undefined && typeof document === "undefined";
 
 /** What Python's `Endpoint` can be asked for, by name, and how its arguments and answers are handed over. */
 const JSON_ANSWERS = new Set(["sync", "status"]);
@@ -149,13 +150,15 @@ async function bytes(path: string): Promise<ArrayBuffer> {
 }
 
 /** The arguments of `Endpoint.connect`: the genesis comes from the first node that answers, unless it is given. */
-async function withGenesis(
-  [urls, member, genesis]: [string[], number | undefined, string | undefined],
-): Promise<unknown[]> {
+async function withGenesis([urls, member, genesis]: [string[], number | undefined, string | undefined]): Promise<
+  unknown[]
+> {
   const errors: string[] = [];
   for (const url of genesis === undefined ? urls : []) {
     try {
-      const answer = await fetch(new URL("/genesis", url.replace(/^ws/, "http")), { signal: AbortSignal.timeout(15_000) });
+      const answer = await fetch(new URL("/genesis", url.replace(/^ws/, "http")), {
+        signal: AbortSignal.timeout(15_000),
+      });
       if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
       genesis = await answer.text();
       break;

@@ -15,8 +15,18 @@
  * - `internal`: a fault of this package.
  */
 export type Code =
-  | "no_webassembly" | "insecure_context" | "no_ed25519" | "assets" | "config" | "input" | "key" | "refused"
-  | "unreachable" | "storage" | "closed" | "internal";
+  | "no_webassembly"
+  | "insecure_context"
+  | "no_ed25519"
+  | "assets"
+  | "config"
+  | "input"
+  | "key"
+  | "refused"
+  | "unreachable"
+  | "storage"
+  | "closed"
+  | "internal";
 
 export class QorumError extends Error {
   override name = "QorumError";

@@ -11,7 +11,10 @@ import type { Storage, StoredKey } from "./storage.js";
 export class Folder implements Storage {
   readonly needsExtractable = true;
 
-  private constructor(private readonly path: string, private readonly kept: Map<string, Uint8Array>) {}
+  private constructor(
+    private readonly path: string,
+    private readonly kept: Map<string, Uint8Array>,
+  ) {}
 
   /** Raises `storage` if another process has it, or it cannot be used. */
   static async open(parent: string, name: string): Promise<Folder> {

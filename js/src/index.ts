@@ -10,10 +10,10 @@ import { type Runner, startHere, startInWorker } from "./remote.js";
 
 export { type Code, type Progress, QorumError };
 
-/** What an agent sees: whatever `hash_observation` of Python takes. The same observation is the same state everywhere. */
+/** What an agent sees, as `hash_observation` of Python takes it. Equal ones are the same state everywhere. */
 export type Observation = number | string | readonly Observation[];
 
-/** Fields of the federation's configuration, and of this agent. Names may be written `gossip_fanout` or `gossipFanout`. */
+/** Fields of the federation's configuration, and of this agent: `gossip_fanout`, or `gossipFanout`. */
 export interface Config {
   /** Number of actions, 1 to 256. Like all of the task it may be left out where a federation is joined. */
   n_actions?: number;
@@ -110,7 +110,7 @@ export interface Events {
 const HERE = new Set(["name", "folder", "key", "member", "genesis", "assets", "worker", "onProgress"]);
 const IN_BROWSER = typeof document !== "undefined";
 
-/** An agent and its table. Made by `createFederatedQTable`; usable at once, since every method waits until it is loaded. */
+/** An agent and its table, made by `createFederatedQTable`. Usable at once: every method waits until it is loaded. */
 export class FederatedQTable {
   /** Rejects with a `QorumError` if the agent cannot be loaded. */
   readonly ready: Promise<void>;
@@ -134,14 +134,22 @@ export class FederatedQTable {
 
   /** Learn from one step. */
   learn(
-    observation: Observation, action: number, reward: number, next: Observation, terminated: boolean,
+    observation: Observation,
+    action: number,
+    reward: number,
+    next: Observation,
+    terminated: boolean,
   ): Promise<void> {
     return this.call("learn", observation, action, reward, next, terminated) as Promise<void>;
   }
 
   /** Learn from one step, and choose an action where `then` is seen: what follows, or where an episode begins. */
   step(
-    observation: Observation, action: number, reward: number, next: Observation, terminated: boolean,
+    observation: Observation,
+    action: number,
+    reward: number,
+    next: Observation,
+    terminated: boolean,
     then: Observation = next,
   ): Promise<number> {
     return this.call("step", observation, action, reward, next, terminated, then) as Promise<number>;
@@ -150,7 +158,7 @@ export class FederatedQTable {
   /**
    * What the agent acts on: n_actions values for each observation, one after another.
    *
-   * In this thread they are a view of the agent's own memory, good until the next call; from a worker they are handed over.
+   * In this thread they are a view of the agent's own memory, good until the next call; a worker hands them over.
    */
   qvalues(observations: readonly Observation[]): Promise<Float32Array> {
     return this.call("values", observations) as Promise<Float32Array>;
@@ -169,8 +177,8 @@ export class FederatedQTable {
   /**
    * Become a member of the federation of one or several nodes, given as `https://host:port`.
    *
-   * Rejects with `refused`, `unreachable`, `key` or `config`; the agent then learns on alone. A link that is lost later is
-   * made again by itself.
+   * Rejects with `refused`, `unreachable`, `key` or `config`; the agent then learns on alone. A link that is lost later
+   * is made again by itself.
    */
   async connect(...urls: string[]): Promise<void> {
     const { member, genesis } = this.config;
@@ -211,7 +219,10 @@ export class FederatedQTable {
 
   /** Leave the network and free everything. What the agent has seen as a member is kept. */
   close(): Promise<void> {
-    this.closing ??= this.runner.then((runner) => runner.close(), () => {});
+    this.closing ??= this.runner.then(
+      (runner) => runner.close(),
+      () => {},
+    );
     return this.closing;
   }
 
@@ -259,7 +270,8 @@ function settingsOf(config: Config): Settings {
 }
 
 function assetsOf(given: string | undefined): string {
-  const url = given === undefined ? new URL(".", import.meta.url) : IN_BROWSER ? new URL(given, document.baseURI) : given;
+  const url =
+    given === undefined ? new URL(".", import.meta.url) : IN_BROWSER ? new URL(given, document.baseURI) : given;
   const text = url instanceof URL ? (url.protocol === "file:" ? decodeURIComponent(url.pathname) : url.href) : url;
   return text.endsWith("/") ? text : `${text}/`;
 }

@@ -9,7 +9,10 @@ const ED25519 = { name: "Ed25519" };
 export class Keys {
   private readonly known = new Map<string, Promise<CryptoKey | undefined>>();
 
-  private constructor(readonly secretKey: CryptoKey, readonly publicKey: Uint8Array) {}
+  private constructor(
+    readonly secretKey: CryptoKey,
+    readonly publicKey: Uint8Array,
+  ) {}
 
   /** The key in a PEM file as `qorum init` writes it. */
   static async fromPem(pem: string): Promise<Keys> {
@@ -63,7 +66,9 @@ export class Keys {
   }
 
   private async holds(
-    key: Uint8Array<ArrayBuffer>, message: Uint8Array<ArrayBuffer>, signature: Uint8Array<ArrayBuffer>,
+    key: Uint8Array<ArrayBuffer>,
+    message: Uint8Array<ArrayBuffer>,
+    signature: Uint8Array<ArrayBuffer>,
   ): Promise<boolean> {
     const imported = await this.imported(key);
     return imported !== undefined && crypto.subtle.verify(ED25519, imported, signature, message);

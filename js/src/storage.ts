@@ -1,4 +1,4 @@
-/** `Storage`: what an agent must not lose, by name: in IndexedDB, or in a folder of node. One page or process has it. */
+/** `Storage`: what an agent must not lose, in IndexedDB or in a folder of node. One page or process has it. */
 
 import { QorumError } from "./errors.js";
 
@@ -28,7 +28,10 @@ export async function openStorage(name: string, folder: string | undefined): Pro
 class Database implements Storage {
   readonly needsExtractable = false;
 
-  private constructor(private readonly db: IDBDatabase, private readonly release: () => void) {}
+  private constructor(
+    private readonly db: IDBDatabase,
+    private readonly release: () => void,
+  ) {}
 
   static async open(name: string): Promise<Database> {
     const release = await locked(name);
@@ -94,11 +97,13 @@ class Database implements Storage {
 /** Hold the lock of a name until the function that this gives is called. */
 function locked(name: string): Promise<() => void> {
   return new Promise((resolve, reject) => {
-    navigator.locks.request(name, { ifAvailable: true }, (lock) => {
-      if (lock) return new Promise<void>((release) => resolve(release));
-      reject(new QorumError("storage", `${name} is open in another tab: an agent lives in one place at a time`));
-      return undefined;
-    }).catch(reject);
+    navigator.locks
+      .request(name, { ifAvailable: true }, (lock) => {
+        if (lock) return new Promise<void>((release) => resolve(release));
+        reject(new QorumError("storage", `${name} is open in another tab: an agent lives in one place at a time`));
+        return undefined;
+      })
+      .catch(reject);
   });
 }
 

@@ -21,7 +21,7 @@ async function answer({ id, method, given }: Call): Promise<void> {
   try {
     const result = await run(method, given);
     if (result instanceof Float32Array) {
-      const values = result.slice(); // out of Python's memory, which cannot be handed over; from here on it is not copied
+      const values = result.slice(); // Python's memory cannot be handed over; from here on nothing is copied
       say({ id, result: values }, [values.buffer]);
     } else {
       say({ id, result });

@@ -13,7 +13,8 @@ import pytest
 
 from qorum.encoding import hash_observation
 from qorum.identity import Identity
-from qorum.lab.browser.consoles import LOAD, Console, NodeConsole, Tab, Thrown, console
+from qorum.lab.browser.assets import built
+from qorum.lab.browser.consoles import LOAD, Chromium, Console, NodeConsole, Tab, Thrown, console, served
 from qorum.node.config import load_config
 from tests.js.engines import ENGINES, needs
 from tests.node.builders import until
@@ -128,6 +129,21 @@ def test_over_tls_it_joins_without_seeing_the_certificate(tmp_path: Path) -> Non
                 assert thrown.value.code == "unreachable"
         finally:
             await on.fleet.stop()
+
+    asyncio.run(play())
+
+
+@pytest.mark.long
+def test_a_page_that_is_not_secure_is_told_so() -> None:
+    needs("npm", "chromium")
+
+    async def play() -> None:
+        async with served(await asyncio.to_thread(built)) as address, Chromium() as browser:
+            tab = await browser.tab(address.replace("127.0.0.1", "plain.test"))
+            await tab.run(LOAD)
+            with pytest.raises(Thrown, match="https") as thrown:
+                await tab.run("await qorum.createFederatedQTable().ready")
+            assert thrown.value.code == "insecure_context"
 
     asyncio.run(play())
 

@@ -2,7 +2,10 @@
 
 import { element } from "./map.js";
 
-const WIDTH = 400, HEIGHT = 130, LEFT = 28, BOTTOM = 18;
+const WIDTH = 400,
+  HEIGHT = 130,
+  LEFT = 28,
+  BOTTOM = 18;
 const POINTS = 400; // more are thinned out
 
 interface Point {
@@ -37,7 +40,9 @@ export class Curve {
     if (this.points.length > POINTS) this.points = this.points.filter((_, at) => at % 2 === 1);
     for (const line of ["own", "agreed"] as const) {
       const last = Math.max(episode, 1);
-      const drawn = this.points.map((point) => `${LEFT + ((WIDTH - LEFT) * point.episode) / last},${place(point[line])}`);
+      const drawn = this.points.map(
+        (point) => `${LEFT + ((WIDTH - LEFT) * point.episode) / last},${place(point[line])}`,
+      );
       this.lines[line].setAttribute("points", drawn.join(" "));
     }
     this.end.textContent = `${episode} episodes`;

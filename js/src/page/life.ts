@@ -28,7 +28,8 @@ export class Life {
     let action = await this.fqt.act(this.lake.reset());
     for (let last = performance.now(), owed = 0; ; ) {
       await new Promise((next) => setTimeout(next, TURN_MS));
-      const now = performance.now(), passed = now - last;
+      const now = performance.now(),
+        passed = now - last;
       last = now;
       owed = this.running ? Math.min(owed + (this.pace * passed) / 1000, this.pace) : 0;
       const end = now + Math.max(TURN_MS, passed / 2); // a tab in the background has a turn a second

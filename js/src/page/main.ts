@@ -7,9 +7,16 @@ import { Life } from "./life.js";
 import { LakeMap } from "./map.js";
 import { type Seat, seatOfThisTab } from "./seat.js";
 
-const DRAW_MS = 120, ASK_MS = 500;
+const DRAW_MS = 120,
+  ASK_MS = 500;
 const ALL = Array.from({ length: CELLS }, (_, cell) => cell);
-const STAGES = { python: "Loading Python", numpy: "Loading NumPy", qorum: "Starting qorum", key: "Preparing the key", ready: "Ready" };
+const STAGES = {
+  python: "Loading Python",
+  numpy: "Loading NumPy",
+  qorum: "Starting qorum",
+  key: "Preparing the key",
+  ready: "Ready",
+};
 
 const at = <T extends Element>(id: string) => document.getElementById(id) as unknown as T;
 const say = (id: string, text: string) => (at(id).textContent = text);
@@ -43,7 +50,14 @@ async function start(): Promise<void> {
 }
 
 function member(seat: Seat): Config {
-  return { name: `agent-${seat.member}`, key: seat.key, member: seat.member, genesis: seat.genesis, bonus: 0.1, onProgress };
+  return {
+    name: `agent-${seat.member}`,
+    key: seat.key,
+    member: seat.member,
+    genesis: seat.genesis,
+    bonus: 0.1,
+    onProgress,
+  };
 }
 
 /** A guest: nobody here knows what the federation's task is. */
@@ -54,7 +68,8 @@ function follow(): undefined {
 }
 
 function live(fqt: FederatedQTable): Life {
-  const map = new LakeMap(at("lake")), curve = new Curve(at("curve"));
+  const map = new LakeMap(at("lake")),
+    curve = new Curve(at("curve"));
   const life = new Life(fqt);
   const speed = at<HTMLInputElement>("speed");
   const setPace = () => say("pace", String((life.pace = Math.round(10 ** Number(speed.value)))));
@@ -92,33 +107,44 @@ function pressed(id: string, change: (pressed: boolean) => void, labels: [string
 }
 
 function show(status: Status, life: Life | undefined): void {
-  const out = new Set(status.excluded), linked = new Set(status.reachable), here = status.member ?? -1;
+  const out = new Set(status.excluded),
+    linked = new Set(status.reachable),
+    here = status.member ?? -1;
   const good = status.standing === "agreeing" && !out.has(here);
   const state = at<HTMLElement>("state");
   state.textContent = out.has(here) ? "distrusted by the swarm" : status.standing;
   state.className = `pill ${good ? "good" : "bad"}`;
-  say("who", here < 0 ? `a guest with key ${status.key.slice(0, 16)}` : `agent ${here} of ${status.members}, in this browser`);
+  say(
+    "who",
+    here < 0 ? `a guest with key ${status.key.slice(0, 16)}` : `agent ${here} of ${status.members}, in this browser`,
+  );
   say("tolerance", `${status.tolerance ?? ""}${out.size ? ` Found lying: ${[...out].join(", ")}.` : ""}`);
   say("doing", here < 0 ? `To be a member: qorum admit ${status.key}` : (status.doing ?? ""));
   const pace = life && { episodes: life.episodes, "steps a second": Math.round(life.reached) };
   facts({ round: status.round, role: status.role, cells: status.cells, steps: status.interactions, ...pace });
   const members = Array.from({ length: status.members ?? 0 }, (_, one) => {
-    const item = document.createElement("li");
-    const what = one === here ? "here" : linked.has(one) ? "linked" : "";
-    item.className = `${what} ${out.has(one) ? "out" : ""}`;
-    item.textContent = one === here ? `${one} this one` : String(one);
-    item.title = out.has(one) ? "found lying" : what === "linked" ? "at the end of a link" : what ? "this agent" : "reached through others, or away";
-    return item;
+    return chip(one, one === here ? "here" : linked.has(one) ? "linked" : "far", out.has(one));
   });
   at("swarm").replaceChildren(...members);
 }
 
+const PLACES = { here: "this agent", linked: "at the end of a link", far: "reached through others, or away" };
+
+function chip(member: number, place: keyof typeof PLACES, isOut: boolean): HTMLElement {
+  const item = document.createElement("li");
+  item.className = `${place} ${isOut ? "out" : ""}`;
+  item.textContent = place === "here" ? `${member} this one` : String(member);
+  item.title = isOut ? "found lying" : PLACES[place];
+  return item;
+}
+
 function facts(given: Record<string, unknown>): void {
   const shown = Object.entries(given).map(([name, value]) => {
-    const pair = document.createElement("div"), term = document.createElement("dt"), fact = document.createElement("dd");
-    term.textContent = name;
-    fact.textContent = typeof value === "number" ? value.toLocaleString("en") : String(value ?? "–");
-    pair.append(term, fact);
+    const pair = document.createElement("div");
+    pair.append(document.createElement("dt"), document.createElement("dd"));
+    pair.firstElementChild!.textContent = name;
+    const text = typeof value === "number" ? value.toLocaleString("en") : String(value ?? "–");
+    pair.lastElementChild!.textContent = text;
     return pair;
   });
   at("facts").replaceChildren(...shown);

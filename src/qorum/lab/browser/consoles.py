@@ -29,7 +29,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-default-apps", "--disable-sync", "--remote-debugging-port=0",
     "--disable-features=OptimizationHints,MediaRouter", "--window-size=1280,1600",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--host-resolver-rules=MAP plain.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 NODE = """
 import { createInterface } from "node:readline";
@@ -151,18 +151,19 @@ class Tab:
         shot = await self.command("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
 
-    async def close(self) -> None:
-        """As a person does: without a word to the page."""
+    async def let_go(self) -> None:
+        """Say no more to it; it stays open."""
         await self._socket.close()
 
 
 class Chromium:
-    """A browser. `async with`."""
+    """A browser that reaches nothing but this machine, which goes by `plain.test` too. `async with`."""
 
     def __init__(self) -> None:
         self._scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.log = Path(self._scratch.name) / "net.json"
         """What it asked the network for, once it has ended."""
+        self._tabs: list[Tab] = []
 
     async def __aenter__(self) -> Self:
         browser, profile = program(*BROWSERS), Path(self._scratch.name)
@@ -182,6 +183,7 @@ class Chromium:
             found = await answer.json()
         socket = await self._session.ws_connect(found["webSocketDebuggerUrl"], max_msg_size=1 << 26)
         tab = Tab(socket)
+        self._tabs.append(tab)
         for domain in ("Runtime", "Log", "Page"):
             await tab.command(f"{domain}.enable")
         await tab.open(address)
@@ -200,6 +202,8 @@ class Chromium:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
+        for tab in self._tabs:
+            await tab.let_go()
         await self._session.close()
         if self._process.returncode is None:
             self._process.kill()
