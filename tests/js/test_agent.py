@@ -244,3 +244,20 @@ def test_what_cannot_work_is_said(engine: str, tmp_path: Path) -> None:
         )
 
     run(play, engine, tmp_path)
+
+
+@pytest.mark.long
+@ENGINES
+def test_what_was_saved_is_loaded_and_numbers_are_not_copied(engine: str, tmp_path: Path) -> None:
+    async def play(on: Federation, at: Console) -> None:
+        make = "globalThis.agent = qorum.createFederatedQTable({ nActions: 4, seed: 1, name: 'saved' });"
+        await at.run(f"{make} {LIVE} await agent.save()")
+        before = await at.run("return Array.from(await agent.qvalues([0, 1, 2]))")
+        await at.run("await agent.close()")
+        assert any(before)
+        assert await at.run(f"{make} return agent.load()")
+        assert await at.run("return Array.from(await agent.qvalues([0, 1, 2]))") == before
+        size = await at.run("return (await agent.qvalues([0, 1, 2])).buffer.byteLength")
+        assert size == (3 * 4 * 4 if engine == "chromium" else await at.run("return agent.memory()"))
+
+    run(play, engine, tmp_path)
