@@ -48,7 +48,7 @@ def hashes_in(engine: str, count: int, folder: Path) -> list[str]:
     return asyncio.run(play())
 
 
-@pytest.mark.parametrize("count", [150, pytest.param(2_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [150, pytest.param(1_000, marks=pytest.mark.long)])
 def test_node_comes_to_the_same_states(count: int, tmp_path: Path) -> None:
     assert hashes_in("node", count, tmp_path) == hashes(0, count)
 
