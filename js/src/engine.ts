@@ -6,7 +6,7 @@ import type { PyBuffer, PyProxy } from "pyodide/ffi";
 import { Channel } from "./channel.js";
 import { fromPython, QorumError } from "./errors.js";
 import { checkContext, Keys } from "./keys.js";
-import { openStorage, type Storage } from "./storage.js";
+import type { Storage } from "./storage.js";
 
 /** How far loading has come: what is done now, and the share that is done, 0 to 1. */
 export interface Progress {
@@ -133,6 +133,12 @@ async function loaded(assets: string, progress: (stage: Progress["stage"], done:
   } catch (error) {
     throw new QorumError("assets", `cannot load the files of qorum from ${assets}: ${(error as Error).message}`);
   }
+}
+
+/** Raises `storage` if another tab or process has the agent, or nothing can be kept. */
+async function openStorage(name: string, folder = "qorum-agents"): Promise<Storage> {
+  if (IN_NODE) return (await import("./folder.js")).Folder.open(folder, name);
+  return (await import("./database.js")).Database.open(`qorum-${name}`);
 }
 
 function moduleUrl(path: string): string {
