@@ -16,6 +16,7 @@ LAYERS = [
     {"federation"},
     {"sim"},
     {"node"},
+    {"dashboard"},
     {"store"},
     {"core"},
     {"agent", "merge", "identity"},

@@ -1,4 +1,4 @@
-"""The one port: the API, who may use it, health, and the page; over real sockets."""
+"""The one port: the API, who may use it, and health; over real sockets."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_it_ends_though_others_do_not_close_their_end(tmp_path: Path) -> None:
             assert deaf.recv(1) == b""
 
 
-def test_health_readiness_metrics_and_the_page() -> None:
+def test_health_readiness_and_metrics() -> None:
     async def scene() -> None:
         async with serving("secret") as (node, address):
             assert await fetch(f"{address}/healthz") == (200, "alive\n")
@@ -182,9 +182,6 @@ def test_health_readiness_metrics_and_the_page() -> None:
             node.ready = "store failed: disk full"
             assert await fetch(f"{address}/readyz") == (503, "store failed: disk full\n")
             assert await fetch(f"{address}/metrics") == (200, "qorum_rounds_total 1\n")
-            status, page = await fetch(f"{address}/")
-            assert status == 200
-            assert "<title>qorum node</title>" in page
 
     run(scene)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -97,6 +98,18 @@ def test_a_folder_that_is_named_has_to_have_them(
     assert assets_folder(None) is None
     monkeypatch.setattr(site, "BUILT", assets)
     assert assets_folder(None) == assets
+
+
+def test_the_dashboard_is_at_the_root_and_needs_nothing_from_elsewhere() -> None:
+    async def play(ask: Ask) -> None:
+        status, headers, body = await ask("/")
+        assert (status, headers["Content-Type"]) == (200, "text/html")
+        for name in set(re.findall(rb'(?:src|href)="(/dashboard/[^"]+)"', body)):
+            assert (await ask(name.decode()))[0] == 200
+        assert b"https://" not in body
+        assert (await ask("/dashboard/..%2fscene.py"))[0] == 404
+
+    asked(None, play)
 
 
 def test_any_node_tells_everybody_what_it_was_founded_with(tmp_path: Path) -> None:

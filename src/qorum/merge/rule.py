@@ -121,6 +121,15 @@ def eligible(registers: Registers, ground: Ground, rules: Rules) -> Registers:
     return _claims(registers, _within_budget(registers, ground, rules), ground, rules)
 
 
+def counted(registers: Registers, ground: Ground, rules: Rules) -> tuple[Registers, NDArray[np.bool_]]:
+    """The `eligible` claims, and bool[m] which of them make up the values: to explain a merge, not to make one."""
+    claims = eligible(registers, ground, rules)
+    if not ground.remaining(rules):
+        return claims, np.ones(len(claims), dtype=bool)
+    typical = cache(lambda: _typical(registers, ground, rules))
+    return claims, compatible(claims, typical, _orphaned(registers, ground, rules), rules)
+
+
 def compatible(claims: Registers, typical: Callable[[], Ints], ground: Ground, rules: Rules) -> NDArray[np.bool_]:
     """The upper compatible group of each cell: claims whose interval reaches the highest lower bound that stands.
 

@@ -114,6 +114,8 @@ class Host:
         self.member: Member = table.member
         self.dropped = 0
         """Frames that came while too much was waiting for the disk."""
+        self.watch: Callable[[], None] = lambda: None
+        """Told after each event."""
         self.failure: str | None = None
         """Why it has stopped by itself."""
         self._identity, self._disk, self._route, self._witness = identity, disk, route, witness
@@ -286,6 +288,7 @@ class Host:
         self._line.extend(effects)
         if not self._awaited:
             self._go_on()
+        self.watch()
 
     def _go_on(self) -> None:
         """Carry effects out, first in, first out, up to the next that has to be written."""

@@ -13,11 +13,15 @@ import numpy as np
 import qorum
 from qorum.core.effects import Blame, Committed, Equivocation
 from qorum.core.genesis import Genesis
+from qorum.core.member import Member
 from qorum.core.roster import Roster
 from qorum.core.sharing import shared_engine
 from qorum.core.table import NO_SEAT
+from qorum.dashboard.timeline import Timeline
 from qorum.errors import ConfigError, IdentityError
 from qorum.identity import Identity, verify
+from qorum.node import live
+from qorum.node.api import ROOT
 from qorum.node.attach import read_token
 from qorum.node.birth import heir_of, host_of
 from qorum.node.chronicle import Account, Chronicle
@@ -32,7 +36,7 @@ from qorum.node.records import RosterView
 from qorum.node.refusals import Refusals
 from qorum.node.server import Server
 from qorum.node.site import assets_folder, routes
-from qorum.node.status import NodeStatus, Seconds, member_status, standing_of, tolerance_of
+from qorum.node.status import LinkStatus, NodeStatus, Seconds, member_status, standing_of, tolerance_of
 from qorum.node.succession import identity_at, next_key, swap
 from qorum.node.transport import Transport
 from qorum.node.websocket import WebSockets
@@ -54,6 +58,7 @@ class Node:
         """By name: that of the file with the member's key."""
         self.stopping = ""
         """What is being stopped."""
+        self.timeline = Timeline()
         self._begun = time.monotonic()
         self._metrics = Metrics()
         self._parts: list[tuple[str, Callable[[], Awaitable[None]]]] = []
@@ -100,7 +105,7 @@ class Node:
         self._meet(self._furthest.member.roster)
         token = None if config.token is None else read_token(config.token)
         refusals = Refusals(self._metrics)
-        site = routes(config.genesis.read_bytes(), assets_folder(config.assets))
+        site = [*routes(config.genesis.read_bytes(), assets_folder(config.assets)), *live.routes(self, ROOT)]
         self._server = Server(
             self, config.listen, sockets.handler, refusals, tls=sockets.server_tls, token=token, site=site
         )
@@ -108,6 +113,7 @@ class Node:
         self._parts.append(("the server", self._server.stop))
         await self._links.start()
         self._parts.append(("links to other nodes", self._links.stop))
+        self._first.watch = lambda: self.timeline.note(self.observer, time.monotonic())
         for name, host in self.hosts.items():
             host.start()
             self._parts.append((f"member {name}", host.stop))
@@ -263,6 +269,27 @@ class Node:
     @property
     def _furthest(self) -> Host:
         return max(self.hosts.values(), key=lambda host: host.member.state.round)
+
+    # --- what people watch: `live.View` ---
+
+    @property
+    def _first(self) -> Host:
+        return next(iter(self.hosts.values()))
+
+    @property
+    def observer(self) -> Member:
+        """The member whose view is shown."""
+        return self._first.member
+
+    def surroundings(self) -> tuple[list[int], list[int]]:
+        """Members hosted here, and those within reach."""
+        here = [host.me for host in self.hosts.values() if host.me != NO_SEAT]
+        return here, sorted(self._links.reachable)
+
+    def traffic(self) -> tuple[list[LinkStatus], Seconds, int]:
+        """Links, sync latencies, and bytes received."""
+        latencies = Seconds.of(list(self.chronicle.latencies))
+        return list(self._links.status()), latencies, self._metrics.received
 
     def status(self) -> NodeStatus:
         """What it says of itself."""

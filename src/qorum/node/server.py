@@ -6,7 +6,6 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.resources import files
 from typing import Protocol
 
 from qorum.errors import ConfigError, MissingExtra
@@ -26,7 +25,6 @@ except ImportError as error:
 PEER = "/peer"
 CLOSE_S = 2.0
 """Seconds that requests under way have when the node ends."""
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
 
 log = logging.getLogger("qorum.node")
 
@@ -136,10 +134,6 @@ class Server:
 def _plain(node: Served) -> list[web.RouteDef]:
     """What needs no token."""
 
-    async def page(request: web.Request) -> web.Response:
-        text = files("qorum.node").joinpath("page.html").read_text("utf-8")
-        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": POLICY})
-
     async def health(request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
@@ -150,7 +144,6 @@ def _plain(node: Served) -> list[web.RouteDef]:
         return web.Response(body=node.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     return [
-        web.get("/", page),
         web.get("/healthz", health),
         web.get("/readyz", readiness),
         web.get("/metrics", metrics),

@@ -1,10 +1,11 @@
-"""What a node serves to browsers besides its own page: the genesis, and an agent that runs in WebAssembly."""
+"""What a node serves to browsers: the dashboard, the genesis, and an agent that runs in WebAssembly."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from qorum.dashboard import static
 from qorum.errors import ConfigError, MissingExtra
 
 try:
@@ -15,6 +16,7 @@ except ImportError as error:
 BROWSER = "/browser/"
 BUILT = Path(__file__).resolve().parents[3] / "js" / "dist"
 """Where js/build.py puts the files, in a clone."""
+DASHBOARD = Path(static.__path__[0])
 TYPES = {
     ".css": "text/css",
     ".html": "text/html",
@@ -65,6 +67,8 @@ def routes(genesis: bytes, assets: Path | None) -> list[web.RouteDef]:
 
     return [
         web.get("/genesis", founded),
+        web.get("/", _files(DASHBOARD)),
+        web.get("/dashboard/{name:.*}", _files(DASHBOARD)),
         web.get(BROWSER.rstrip("/"), slash),
         web.get(f"{BROWSER}{{name:.*}}", _files(assets)),
     ]
@@ -76,7 +80,7 @@ def _files(folder: Path | None) -> Handler:
     async def file(request: web.Request) -> web.StreamResponse:
         if folder is None:
             raise web.HTTPNotFound(text=MISSING)
-        path = (folder / (request.match_info["name"] or "index.html")).resolve()
+        path = (folder / (request.match_info.get("name") or "index.html")).resolve()
         if not path.is_relative_to(folder.resolve()) or not path.is_file():
             raise web.HTTPNotFound(text="no such file")
         kind = TYPES.get(path.suffix, "application/octet-stream")
