@@ -84,7 +84,7 @@ def test_two_tabs_and_two_nodes_agree_and_nothing_leaves_this_machine(tmp_path: 
         assert figures["agreed_tables_identical"]
         assert figures["errors"] == []
         await on.browser.end()
-        asked = _asked_by_pages(on.browser.log)
+        asked = asked_by_pages(on.browser.log)
         assert {urlsplit(url).hostname for url in asked} == {"127.0.0.1"}
         assert {urlsplit(url).scheme for url in asked} == {"http", "ws"}
 
@@ -151,7 +151,7 @@ def test_at_a_plain_node_the_page_is_a_guest(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
-def _asked_by_pages(log: Path) -> set[str]:
+def asked_by_pages(log: Path) -> set[str]:
     """What pages and their workers asked the network for; the browser itself looks for updates and the like."""
     asked = [event.get("params", {}) for event in json.loads(log.read_text("utf-8"))["events"]]
     return {one["url"] for one in asked if "url" in one and str(one.get("initiator", "")).startswith("http")}
