@@ -423,11 +423,21 @@ def simulate(
 def replay(
     file: Annotated[Path, typer.Argument(help="Written by `qorum simulate --record`.")],
     as_json: Json = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Scrub through it in the dashboard, in a browser.")] = False,
+    port: Annotated[int, typer.Option(help="With --serve: of the page; 0 takes a free one.")] = 0,
+    seconds: Annotated[float, typer.Option(help="With --serve: how long; 0 until Ctrl-C.")] = 0.0,
 ) -> None:
     """Run a recorded run again; exit code 1 if it does not go the same way, event by event."""
     from qorum.lab import recording, simulation
 
     known = recording.load(file)
+    if serve:
+        from qorum.lab import film
+
+        with _bars(["rounds", "idle"]) as progress:
+            shown = film.filmed(known.run, progress)
+        film.serve(shown, port, lambda line: typer.echo(line, err=True), seconds)
+        return
     with _bars(["rounds", "idle"] if isinstance(known.run, recording.MeasuredRun) else []) as progress:
         result = simulation.replay(known, progress)
     if as_json:

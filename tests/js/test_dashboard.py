@@ -18,9 +18,12 @@ from qorum.core.member import Engine, Member
 from qorum.dashboard.timeline import Timeline
 from qorum.lab.browser.assets import built
 from qorum.lab.browser.consoles import Chromium, Tab
+from qorum.lab.film import filmed, showing
+from qorum.lab.recording import MeasuredRun
 from qorum.node import live
 from qorum.node.site import routes
 from qorum.node.status import LinkStatus, Seconds
+from qorum.sim.experiment import Experiment, script_of
 from tests.core.harness import fake_verify, genesis_of
 from tests.js.engines import needs
 from tests.js.test_page import asked_by_pages
@@ -126,5 +129,30 @@ def test_593_members_move_smoothly() -> None:
             after = await tab.run("return [qorum.map.frames, performance.now()]")
             rate = 1000 * (after[0] - before[0]) / (after[1] - before[1])
             assert rate > 5, json.dumps([before, after])  # the figure itself is in docs: machines of checks are busy
+
+    asyncio.run(play())
+
+
+def test_a_recorded_run_is_scrubbed_through() -> None:
+    needs("npm", "chromium")
+
+    async def play() -> None:
+        experiment = Experiment(members=16, rounds=4, liars=5, seed=1)
+        film = filmed(MeasuredRun(experiment, script_of(experiment), ""), lambda what, share: None)
+        async with asyncio.timeout(100), showing(film) as address, Chromium() as browser:
+            tab = await browser.tab(address)
+            last = await sees(tab, "globalThis.qorum && qorum.film && Number(document.getElementById('time').max)")
+            assert await tab.run("return document.body.dataset.round") == "0"
+            go = "const time = document.getElementById('time'); time.value = %d; time.dispatchEvent(new Event('input'))"
+            await tab.run(go % last)
+            assert await tab.run("return document.body.dataset.round") == "4"
+            assert await tab.run("return document.querySelectorAll('#rounds g').length") >= 4
+            await tab.run(go % 0)
+            assert await tab.run("return document.body.dataset.round") == "0"
+            await tab.run("document.getElementById('speed').value = '10'; document.getElementById('play').click()")
+            await sees(tab, "Number(document.body.dataset.round) === 4")
+            await sees(tab, "document.getElementById('play').textContent === 'Play'")
+            assert await complaints_of_axe(tab) == []
+            assert tab.complaints == []
 
     asyncio.run(play())

@@ -12,8 +12,9 @@ import msgspec
 
 from qorum.core.member import Member
 from qorum.dashboard import cell
-from qorum.dashboard.scene import Scene, scene_of
-from qorum.dashboard.timeline import Course, Timeline
+from qorum.dashboard.moment import Moment
+from qorum.dashboard.scene import scene_of
+from qorum.dashboard.timeline import Timeline
 from qorum.errors import MissingExtra, TableError
 from qorum.node.status import LinkStatus, Seconds
 
@@ -32,14 +33,9 @@ NEWEST = 2
 """Rounds that each word tells of; the first tells of all that are remembered."""
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
+class NodeMoment(Moment, frozen=True, kw_only=True):
     """One word of the stream."""
 
-    clock_s: float
-    """On the clock of the courses."""
-    scene: Scene
-    courses: list[Course]
-    alerts: list[str]
     links: list[LinkStatus]
     sync_latency_s: Seconds
     received_bytes: int
@@ -64,12 +60,12 @@ class View(Protocol):
         """Links, sync latencies, and bytes received."""
 
 
-def moment(view: View, courses: int) -> Moment:
+def moment(view: View, courses: int) -> NodeMoment:
     """What there is to see now. courses: how many of the newest rounds."""
     now, timeline = time.monotonic(), view.timeline
     here, reachable = view.surroundings()
     links, latency, received = view.traffic()
-    return Moment(
+    return NodeMoment(
         clock_s=now,
         scene=scene_of(view.observer, here, reachable),
         courses=list(timeline.courses)[-courses:],
@@ -87,9 +83,15 @@ def routes(view: View, root: str) -> list[web.RouteDef]:
     """Addresses below `root`, which need the token of the API where it has one."""
     return [
         web.get(f"{root}/live", _stream(view)),
+        web.get(f"{root}/recording", _nothing),
         web.get(f"{root}/cells", _cells(view)),
         web.get(f"{root}/cells/{{state}}/{{action}}", _cell(view)),
     ]
+
+
+async def _nothing(request: web.Request) -> web.Response:
+    """A node shows what is: there is no recording to scrub through."""
+    return _json(None)
 
 
 def _stream(view: View) -> Handler:

@@ -2,6 +2,7 @@
 
 import { Cells } from "./cells.js";
 import { Chart } from "./charts.js";
+import { Film, recording } from "./film.js";
 import { PARTS, Rounds } from "./rounds.js";
 import { listen } from "./stream.js";
 import { isIn, SwarmMap, WORDS } from "./swarm.js";
@@ -23,18 +24,20 @@ at("fetch").addEventListener("click", () => cells.show());
 at("parts").replaceChildren(...PARTS.map((name, part) => key(`part${part}`, name)));
 at("browser").href = `/browser/${location.hash}`;
 
-function hear(moment) {
+/** isShown: whether it is to be drawn; of a recording some are passed over. */
+function hear(moment, isShown = true) {
   const isFirst = scene === undefined, before = scene?.agreed;
   scene = moment.scene;
-  map.show(scene);
   rounds.add(moment.courses);
+  if (isFirst || before !== scene.agreed) moves.add(scene.agreed, scene.moved);
+  if (!isShown) return;
+  map.show(scene);
   rounds.draw(scene.quorum, moment.clock_s);
   showState();
   showAlerts(moment.alerts);
   showRound(moment);
-  showTraffic(moment);
-  if (isFirst || before !== scene.agreed) moves.add(scene.agreed, scene.moved);
-  if (isFirst) cells.show();
+  if (moment.links) showTraffic(moment);
+  if (moment.links && isFirst) cells.show();
   document.body.dataset.round = scene.agreed; // when a commit has become a picture
 }
 
@@ -56,7 +59,8 @@ function showAlerts(alerts) {
 }
 
 function showRound({ courses, sync_latency_s: latency }) {
-  facts("round", { round: `${scene.round}.${scene.term}`, leader: scene.leader, "waits for": scene.phase, "sync, median": milliseconds(latency.p50), "99 %": milliseconds(latency.p99) });
+  const times = latency && { "sync, median": milliseconds(latency.p50), "99 %": milliseconds(latency.p99) };
+  facts("round", { round: `${scene.round}.${scene.term}`, leader: scene.leader, "waits for": scene.phase, ...times });
   at("doing").textContent = scene.doing;
   const course = courses.findLast((one) => one.points.length > 2);
   if (course) {
@@ -106,7 +110,19 @@ function facts(id, given) {
   at(id).replaceChildren(...pairs);
 }
 
-listen(hear, (why) => {
-  at("state").textContent = why;
-  at("state").className = "pill bad";
-});
+function forget() {
+  scene = undefined;
+  rounds.courses.clear();
+  moves.set([[], []]);
+}
+
+const film = await recording();
+if (film) {
+  for (const id of ["explorer", "traffic"]) at(id).hidden = true;
+  window.qorum.film = new Film(film, hear, forget);
+} else {
+  listen(hear, (why) => {
+    at("state").textContent = why;
+    at("state").className = "pill bad";
+  });
+}
