@@ -84,38 +84,42 @@ def _console() -> Any:
 def _frame(sights: Sequence[Sight]) -> RenderableType:
     from rich.console import Group
 
-    return Group(*(part for sight in sights for part in _node(sight)))
+    return Group(*map(_node, sights))
 
 
-def _node(sight: Sight) -> list[RenderableType]:
-    """A heading, a line of figures, and the members."""
+def _node(sight: Sight) -> RenderableType:
+    """A box: a heading, two lines of figures, and the members."""
+    from rich import box
+    from rich.console import Group
+    from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
 
     name, status = Path(sight.config).stem, sight.status
     if status is None:
-        return [Text(f"{name}  does not answer: {sight.error}", style="red"), Text()]
+        return Panel(Text(f"does not answer: {sight.error}"), title=Text(name), title_align="left", style="red")
     latency = status.sync_latency_s
-    style = "bold green" if status.state.startswith(("agreeing", "following")) else "bold yellow"
-    heading = Text(f"{name}  {status.listen}  {status.state}", style=style)
+    style = "green" if status.state.startswith(("agreeing", "following")) else "yellow"
+    heading = Text.assemble((name, "bold"), f"  {status.listen}  ", (status.state, f"bold {style}"))
     pace = f"rounds {status.rounds_committed}, sync p50 {_seconds(latency.p50)}, p99 {_seconds(latency.p99)}"
     load = (
         f"in {_rate(sight.received_bytes_s)}, out {_rate(sight.sent_bytes_s)}, links {_links(sight)}, "
         f"{status.rss_mb:.0f} MB, up {status.uptime_s:.0f} s"
     )
-    table = Table(box=None, pad_edge=False, expand=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     for column in ("member", "role", "round", "term", "steps"):
         table.add_column(column, no_wrap=True, min_width=len(column))
     table.add_column("waits for", no_wrap=True, ratio=1)
     for member in status.members[:SHOWN]:
-        table.add_row(*_row(member), style=None if member.up else "red")
+        wrong = not member.up or member.index in status.excluded
+        table.add_row(*_row(member), style="red" if wrong else "bold" if member.role == "leader" else None)
     rest = len(status.members) - SHOWN
-    parts: list[RenderableType] = [heading, Text(pace), Text(load), table]
+    parts: list[RenderableType] = [Text(pace), Text(load, style="dim"), table]
     if rest > 0:
         parts.append(Text(f"and {rest} more members", style="dim"))
     if status.excluded:
         parts.append(Text(f"distrusted: {', '.join(map(str, status.excluded))}", style="red"))
-    return [*parts, Text()]
+    return Panel(Group(*parts), title=heading, title_align="left", border_style=style)
 
 
 def _row(member: MemberStatus) -> tuple[str, ...]:
