@@ -2,6 +2,8 @@
 
 import { headers } from "./stream.js";
 
+const REFRESH_MS = 3_000;
+
 async function ask(path) {
   const answer = await fetch(`/api/v1/cells${path}`, { headers });
   if (!answer.ok) throw new Error(await answer.text());
@@ -26,7 +28,14 @@ export class Cells {
     order.addEventListener("change", () => this.show());
   }
 
+  /** A round was agreed on: look again, but not too often, and not while somebody is choosing. */
+  refresh() {
+    const isBusy = this.body.matches(":hover, :focus-within") || performance.now() - (this.shownAt ?? -Infinity) < REFRESH_MS;
+    if (!isBusy) this.show();
+  }
+
   async show() {
+    this.shownAt = performance.now();
     try {
       const rows = await ask(`?order=${this.order.value}`);
       const values = rows.map((row) => row.value);

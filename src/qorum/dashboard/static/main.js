@@ -37,7 +37,7 @@ function hear(moment, isShown = true) {
   showAlerts(moment.alerts);
   showRound(moment);
   if (moment.links) showTraffic(moment);
-  if (moment.links && isFirst) cells.show();
+  if (moment.links && before !== scene.agreed) cells.refresh();
   document.body.dataset.round = scene.agreed; // when a commit has become a picture
 }
 
