@@ -49,7 +49,9 @@ function showState() {
   at("federation").textContent = `federation ${scene.federation.slice(0, 16)}, seen by ${scene.observer < 0 ? "a guest" : `member ${scene.observer}`}`;
   at("tolerance").textContent = scene.tolerance;
   const counts = KINDS.map(([letter, kind]) => [kind, [...scene.standings].filter((one) => one === letter).length]);
-  at("counts").replaceChildren(...counts.map(([kind, count]) => key(kind, `${count} ${kind}`)));
+  const away = scene.standings.length - within;
+  const keys = counts.map(([kind, count]) => key(kind, `${count} ${kind}`));
+  at("counts").replaceChildren(...keys, `${away} pale: no link leads there from here`);
 }
 
 function showAlerts(alerts) {

@@ -36,9 +36,10 @@ export class Rounds {
     const rows = shown.map((course, at) => {
       const row = element("g", { transform: `translate(0 ${at * ROW})` });
       row.append(text(LEFT - 6, "end", `${course.round}${course.term ? `.${course.term}` : ""}`));
+      const parts = partsOf(course, quorum), underWay = parts.indexOf(null);
       let from = 0;
-      partsOf(course, quorum).forEach((end, part) => {
-        const to = end ?? (part === 3 ? length(course) : null);
+      parts.forEach((end, part) => {
+        const to = end ?? (part === underWay ? length(course) : null);
         if (to === null || to <= from) return;
         const scale = (WIDTH - LEFT - RIGHT) / longest;
         row.append(element("rect", { class: `part${part}`, x: LEFT + from * scale, y: 3, width: Math.max((to - from) * scale, 1), height: ROW - 6, rx: 2 }));

@@ -38,6 +38,7 @@ export class SwarmMap {
   show(scene) {
     const isNew = this.scene?.standings.length !== scene.standings.length;
     this.scene = scene;
+    this.linked = new Set([...scene.here, ...scene.reachable]);
     if (isNew) {
       this.bars = Array.from(scene.standings, () => [0, 0, 0]);
       this.fit();
@@ -90,7 +91,7 @@ export class SwarmMap {
     brush.roundRect(x + 1.5, y + 1.5, size - 3, size - 3, Math.min(6, size / 5));
     if (letter !== "C") {
       brush.fillStyle = this.colours[letter];
-      brush.globalAlpha = letter === "B" ? 0.45 : 0.9;
+      brush.globalAlpha = letter === "B" || !this.linked.has(member) ? 0.45 : 0.9;
       brush.fill();
       brush.globalAlpha = 1;
     }
